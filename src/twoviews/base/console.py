@@ -1,0 +1,46 @@
+"""What goes to the terminal: messages and progress to standard error, results to standard output.
+
+In pipes and logs there are no bars and no colours: rich sees to that by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+T = TypeVar("T")
+
+
+@cache
+def err() -> Console:
+    """The console for messages and progress (standard error)."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@cache
+def out() -> Console:
+    """The console for results (standard output)."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def say(message: str) -> None:
+    """One message line on standard error; markup is not interpreted, so file names may hold anything."""
+    err().print(message, markup=False, soft_wrap=True)
+
+
+def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Iterate with a progress bar on a terminal that disappears at the end; silently elsewhere."""
+    if not err().is_terminal:
+        yield from items
+        return
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, what, total=total, console=err(), transient=True)

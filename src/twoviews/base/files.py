@@ -1,0 +1,98 @@
+"""Files that are whole or absent: everything is written beside its place, synced and renamed.
+
+Also the lock that keeps a RUN folder to one writer. No pickle is read or written anywhere: tensors are safetensors, the rest is text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import RunError, UserError
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary path beside `path` (a file or a folder), sync it, and rename it into place.
+
+    Raises RunError when the disk refuses; what stood at `path` before is then unchanged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(beside)
+        for file in beside.rglob("*") if beside.is_dir() else [beside]:
+            _sync(file)
+        if beside.is_dir() and path.is_dir():  # a folder cannot be renamed over a full one
+            shutil.rmtree(path)
+        beside.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise RunError(f"could not write {path}: {error.strerror or error}. What stood there before is unchanged.") from error
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8") and None)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole, indented, with a closing newline."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON. Raises UserError when the file is missing or is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder/lock` for the block. Raises UserError when another process holds it.
+
+    The lock is the kernel's (flock), so it is free again the moment its owner dies, however it dies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise UserError(
+                f"{folder} is being written by another process ({file.read().strip() or 'unknown'}). "
+                "Wait for it, stop it, or choose another --out."
+            ) from error
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Contrastive losses: pure functions of the projections z of the two views."""

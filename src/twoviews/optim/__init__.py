@@ -1,0 +1,1 @@
+"""LARS and the learning-rate schedule of SimCLR."""

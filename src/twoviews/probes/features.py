@@ -1,0 +1,72 @@
+"""h of many pictures: an encoder in evaluation mode, the evaluation view, no gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..base import device as devices
+from ..base.console import track
+from ..base.draws import Keys
+from ..sources.loader import Loader
+from ..sources.source import ImageSource, Small
+from ..views.evaluation import evaluation_view
+from ..views.pipeline import as_float, as_uint8
+
+BATCH = 256
+
+
+def evaluation_loader(source: ImageSource, size: int, resize: str, workers: int) -> Loader:
+    """A loader whose workers cut pictures of many sizes to the evaluation view."""
+    return Loader(source, Cut(size, resize), workers)
+
+
+class Cut:
+    """The evaluation view of one picture as uint8, for worker processes (a class, so that it can be sent to them)."""
+
+    def __init__(self, size: int, resize: str):
+        self.size, self.resize = size, resize
+
+    def __call__(self, image: Tensor, key: Keys) -> Tensor:
+        return as_uint8(evaluation_view(image[None], self.size, self.resize))[0]
+
+
+def evaluation_batches(source: ImageSource, size: int, resize: str, workers: int = 0, ids: np.ndarray | None = None, what: str = ""):
+    """Evaluation views (n, C, S, S) float32 of a source's pictures, in order, batch by batch."""
+    ids = np.arange(len(source)) if ids is None else ids
+    batches = [(part, np.zeros(len(part), np.uint64)) for part in np.array_split(ids, range(BATCH, len(ids), BATCH))]
+    loaded = evaluation_loader(source, size, resize, workers)(batches)
+    for batch in track(loaded, what, len(batches)) if what else loaded:
+        yield evaluation_view(batch.images, size, resize) if isinstance(source, Small) else as_float(batch.images)
+
+
+@torch.inference_mode()
+def features(
+    net: nn.Module | Callable[[Tensor], Tensor],
+    source: ImageSource,
+    size: int,
+    resize: str = "antialias",
+    device: torch.device | None = None,
+    precision: str = "fp32",
+    workers: int = 0,
+    ids: np.ndarray | None = None,
+    what: str = "",
+) -> Tensor:
+    """`net` of each picture's evaluation view: (n, d) float32 on the device. A module is put into evaluation mode for it and back.
+
+    `ids` takes only these pictures; `what` names the progress bar.
+    """
+    device = device or torch.device("cpu")
+    training = isinstance(net, nn.Module) and net.training
+    if isinstance(net, nn.Module):
+        net.eval()
+    out = []
+    for x in evaluation_batches(source, size, resize, workers, ids, what):
+        with devices.autocast(device, precision):
+            out.append(net(x.to(device).contiguous(memory_format=torch.channels_last)).float())
+    if isinstance(net, nn.Module):
+        net.train(training)
+    return torch.cat(out)

@@ -1,0 +1,95 @@
+"""Picture bytes → uint8 (C, H, W): EXIF-rotated, gray or RGB, whatever the file held (CMYK, palette, 16 bits, alpha)."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from ..base.errors import TwoviewsError
+
+MODES = {1: "L", 3: "RGB"}
+MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
+warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on odd metadata; what matters is an error
+
+
+class Unreadable(TwoviewsError):
+    """One picture that cannot be read; the message is the reason."""
+
+
+def decode(data: bytes, channels: int = 3) -> Tensor:
+    """Bytes of a picture file → uint8 (C, H, W) with 1 or 3 channels. Raises Unreadable with the reason.
+
+    Plain small JPEGs take torchvision's decoder (the same libjpeg, about four times faster); all else takes Pillow.
+    """
+    if data[:3] == b"\xff\xd8\xff" and b"Exif" not in data[:4096] and len(data) < 16_384:
+        try:
+            image = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY)
+            if data[-2:] == b"\xff\xd9":  # a truncated file is filled with gray there; Pillow says so
+                return image
+        except RuntimeError:
+            pass  # Pillow knows more forms (CMYK), and gives better reasons
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return from_pil(image, channels)
+    except UnidentifiedImageError as error:
+        raise Unreadable("not a picture in a known format") from error
+    except Image.DecompressionBombError as error:
+        raise Unreadable(f"more than {MAX_PIXELS:,} pixels: refused as a decompression bomb") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, TypeError, IndexError, OverflowError) as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
+
+
+def from_pil(image: Image.Image, channels: int = 3) -> Tensor:
+    """A PIL image → uint8 (C, H, W): the first frame, upright, alpha on white, 16 bits scaled to 8."""
+    if image.width * image.height > MAX_PIXELS:
+        raise Unreadable(f"more than {MAX_PIXELS:,} pixels: refused as a decompression bomb")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        array = np.nan_to_num(np.asarray(image, np.float64))
+        top = 65535.0 if image.mode.startswith("I") and array.max(initial=0) > 255 else max(255.0, array.max(initial=0))
+        image = Image.fromarray((array.clip(0, top) * (255 / top)).round().astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image)
+    return from_array(np.asarray(image.convert(MODES[3])), channels) if channels == 3 else from_array(np.asarray(image.convert("L")), 1)
+
+
+def from_array(array: np.ndarray, channels: int = 3) -> Tensor:
+    """A uint8 array (H, W) or (H, W, C) → uint8 (channels, H, W); gray is repeated, colours are averaged with the usual weights."""
+    if array.dtype != np.uint8 or array.ndim not in (2, 3):
+        raise Unreadable(f"an array picture must be uint8 (H, W) or (H, W, C), not {array.dtype} {array.shape}")
+    array = array[..., None] if array.ndim == 2 else array
+    tensor = torch.from_numpy(array.transpose(2, 0, 1).copy())
+    return as_channels(tensor, channels)
+
+
+def as_channels(image: Tensor, channels: int) -> Tensor:
+    """uint8 (…, C, H, W) with 1 or 3 channels → with `channels` of 1 or 3."""
+    have = image.shape[-3]
+    if have == channels:
+        return image
+    if have == 1:
+        return image.expand(*image.shape[:-3], channels, *image.shape[-2:]).contiguous()
+    if have == 3 and channels == 1:
+        weights = torch.tensor([0.2989, 0.5870, 0.1140])[:, None, None]
+        return (image.float() * weights).sum(-3, keepdim=True).round().to(torch.uint8)
+    raise Unreadable(f"a picture of {have} channels cannot be made one of {channels}")
+
+
+def read_file(path: Path, channels: int = 3) -> Tensor:
+    """A picture file → uint8 (C, H, W). Raises Unreadable with the reason."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error)) from error
+    if not data:
+        raise Unreadable("empty file")
+    return decode(data, channels)

@@ -1,0 +1,83 @@
+"""Batches in a given order: from memory by indexing, from files through worker processes that decode and cut.
+
+A batch is uint8 on the host; what a worker does to a picture is a function of (picture, key), so the number of workers changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..base.draws import Keys
+from .source import ImageSource, Small
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Pictures `ids` of the source with their keys; `images` is uint8, (n, C, H, W) from memory or whatever the worker's cut gave."""
+
+    ids: NDArray[np.int64]
+    keys: Keys
+    images: Tensor
+
+
+Cut = Callable[[Tensor, Keys], Tensor]
+
+
+class _Items(Dataset):
+    def __init__(self, source: ImageSource, cut: Cut):
+        self.source, self.cut = source, cut
+
+    def __getitem__(self, item: tuple[int, int]) -> Tensor:
+        index, key = item
+        return self.cut(self.source.read(index), np.array([key], np.uint64))
+
+
+class Loader:
+    """Reads batches of a source, given as (ids, keys). `cut` makes pictures of many sizes equal; memory sources do not need it.
+
+    Worker processes are kept from one call to the next. `workers` 0 reads in this process.
+    """
+
+    def __init__(self, source: ImageSource, cut: Cut, workers: int, pin: bool = False):
+        self.source, self.plan = source, _Plan()
+        self.loader = None
+        if not isinstance(source, Small):
+            self.loader = DataLoader(
+                _Items(source, cut),
+                batch_sampler=self.plan,
+                num_workers=workers,
+                collate_fn=torch.stack,
+                pin_memory=pin,
+                persistent_workers=workers > 0,
+                prefetch_factor=2 if workers > 0 else None,
+            )
+
+    def __call__(self, batches: Sequence[tuple[NDArray[np.int64], Keys]]) -> Iterator[Batch]:
+        """The batches in order."""
+        if self.loader is None:
+            for ids, keys in batches:
+                yield Batch(ids, keys, self.source.images[torch.from_numpy(ids)])  # type: ignore[attr-defined]
+            return
+        self.plan.batches = batches
+        for (ids, keys), images in zip(batches, self.loader, strict=True):
+            yield Batch(ids, keys, images)
+
+
+class _Plan:
+    """The batch sampler: what the loader is to read next."""
+
+    batches: Sequence[tuple[NDArray[np.int64], Keys]] = ()
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for ids, keys in self.batches:
+            yield list(zip(ids.tolist(), keys.tolist(), strict=True))

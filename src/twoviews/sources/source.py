@@ -1,0 +1,96 @@
+"""What a source of pictures is: numbered pictures with names and, if there are any, labels. Protocols, so that users plug in their own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..base.errors import UserError
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Pictures 0 … len-1. `labels` is (n,) int64, −1 where unknown, or None; `fingerprint` changes when the pictures do."""
+
+    classes: Sequence[str]
+    labels: NDArray[np.int64] | None
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+    def name(self, index: int) -> str: ...
+    def read(self, index: int) -> Tensor:
+        """uint8 (C, H, W)."""
+        ...
+
+
+@dataclasses.dataclass
+class Small:
+    """Pictures of one size as one uint8 tensor in memory, (n, C, H, W). The form in which sets of small pictures train."""
+
+    images: Tensor
+    labels: NDArray[np.int64] | None
+    classes: Sequence[str]
+    fingerprint: str
+    names: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        return self.names[index] if self.names is not None else str(index)
+
+    def read(self, index: int) -> Tensor:
+        return self.images[index]
+
+
+@dataclasses.dataclass
+class Part:
+    """Some pictures of another source, by number."""
+
+    source: ImageSource
+    ids: NDArray[np.int64]
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.source.classes
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        return None if self.source.labels is None else self.source.labels[self.ids]
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.source.fingerprint}[{len(self.ids)}]"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def name(self, index: int) -> str:
+        return self.source.name(int(self.ids[index]))
+
+    def read(self, index: int) -> Tensor:
+        return self.source.read(int(self.ids[index]))
+
+
+def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
+    """Some pictures of a source; a tensor in memory stays one."""
+    if isinstance(source, Small):
+        labels = None if source.labels is None else source.labels[ids]
+        names = None if source.names is None else [source.names[i] for i in ids]
+        return Small(source.images[torch.from_numpy(ids)], labels, source.classes, f"{source.fingerprint}[{len(ids)}]", names)
+    return Part(source, ids)
+
+
+def labelled(source: ImageSource, what: str) -> NDArray[np.int64]:
+    """The labels of a source all of whose pictures have one. Raises UserError when it has none."""
+    if source.labels is None or not len(source.classes):
+        raise UserError(f"{what} needs labels, and these pictures have none. Put them into one folder a class, or give a Parquet file with a label column")
+    if (source.labels < 0).any():
+        raise UserError(f"{what} needs a label for each picture; {(source.labels < 0).sum()} of {len(source)} have none")
+    return source.labels

@@ -1,0 +1,75 @@
+"""Checkpoints: RUN/checkpoints/step-00001234/ with the model, the optimizer and the state of the loop, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..base.errors import UserError
+from ..base.files import read_json, write_whole
+
+
+def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep_every: int) -> None:
+    """Write the checkpoint of `step`, then remove all but the newest two and multiples of `keep_every`."""
+    tensors, values = flatten(optimizer)
+
+    def fill(part: Path) -> None:
+        part.mkdir()
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
+        save_file(tensors, part / "optimizer.safetensors")
+        (part / "state.json").write_text(json.dumps({**state, "step": step, "optimizer": values}) + "\n")
+
+    write_whole(run / "checkpoints" / f"step-{step:08d}", fill)
+    for old in existing(run)[:-2]:
+        if not keep_every or number(old) % keep_every:
+            shutil.rmtree(old)
+
+
+def existing(run: Path) -> list[Path]:
+    """The whole checkpoints of a RUN, oldest first. Halves left by a kill have other names."""
+    return sorted(path for path in (run / "checkpoints").glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
+
+
+def number(path: Path) -> int:
+    return int(path.name.split("-")[1])
+
+
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Fill model and optimizer from a checkpoint; returns its state. Raises UserError when it is of another encoder or damaged."""
+    state = read_json(path / "state.json")
+    try:
+        model.load_state_dict(load_file(path / "model.safetensors"))
+        restore(optimizer, load_file(path / "optimizer.safetensors"), state["optimizer"])
+    except RuntimeError as error:
+        raise UserError(f"{path} is the checkpoint of another encoder: {str(error).splitlines()[-1].strip()}") from error
+    except Exception as error:
+        raise UserError(f"{path} is damaged ({error}). Remove this folder to go on from the checkpoint before it") from error
+    return state
+
+
+def flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state as tensors by « parameter.key », and what is not a tensor likewise."""
+    tensors, values = {}, {}
+    for parameter, entries in optimizer.state_dict()["state"].items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"{parameter}.{key}"] = value.contiguous()
+            else:
+                values[f"{parameter}.{key}"] = value
+    return tensors, values
+
+
+def restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    """The inverse of `flatten`."""
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in {**tensors, **values}.items():
+        parameter, key = name.split(".", 1)
+        state.setdefault(int(parameter), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

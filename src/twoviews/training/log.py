@@ -1,0 +1,67 @@
+"""log.jsonl: one line every `log_every` steps and one an epoch, append-only; cut back to the checkpoint when a run goes on.
+
+Fields are documented in docs/run-folder.md. TensorBoard gets the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import RunError
+
+
+class Log:
+    """Writes lines to RUN/log.jsonl from byte `start` on; what stood behind it is cut away."""
+
+    def __init__(self, run: Path, start: int, step: int, tensorboard: bool):
+        self.file = (run / "log.jsonl").open("ab")
+        self.file.truncate(start)
+        self.board = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step or None)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append one line. `line` has `kind` ("step" or "epoch") and `step`; numbers also go to TensorBoard."""
+        clean = {k: round_off(v) if isinstance(v, float) else v for k, v in line.items()}
+        try:
+            self.file.write((json.dumps(clean) + "\n").encode())
+        except OSError as error:
+            raise RunError(f"could not write log.jsonl: {error.strerror}") from error
+        if self.board:
+            for name, value in clean.items():
+                if isinstance(value, (int, float)) and name not in ("step", "epoch"):
+                    self.board.add_scalar(f"{line['kind']}/{name}", value, line["step"])
+
+    def position(self) -> int:
+        """Bytes written so far, all of them on disk."""
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise RunError(f"could not write log.jsonl: {error.strerror}") from error
+        if self.board:
+            self.board.flush()
+        return self.file.tell()
+
+    def close(self) -> None:
+        self.file.close()
+        if self.board:
+            self.board.close()
+
+
+def round_off(value: float) -> float | None:
+    """Six significant digits; None where it is not finite, which JSON does not know."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def read_log(run: Path, kind: str) -> list[dict[str, Any]]:
+    """The lines of one kind, "step" or "epoch"."""
+    path = run / "log.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [line for line in map(json.loads, lines) if line["kind"] == kind]

@@ -1,0 +1,275 @@
+"""The run: epochs of steps, with log, monitors and checkpoints; it may be killed anywhere and goes on to the same bits.
+
+The order of pictures is a function of (seed, epoch), a view's draws of (seed, epoch, picture, view): what remains to be saved is the
+weights, the optimizer, and a handful of sums.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..base import draws as rng
+from ..base.console import say
+from ..base.device import describe as describe_device
+from ..base.errors import RunError, UserError
+from ..base.files import locked, write_whole
+from ..losses.nt_xent import chance, contrastive_metrics
+from ..nets.encoder import save_encoder
+from ..probes.features import Cut
+from ..probes.quality import alignment, uniformity, verdict
+from ..sources.loader import Batch, Loader
+from ..sources.source import ImageSource
+from ..views.pipeline import Views
+from . import checkpoint
+from .log import Log
+from .monitors import Monitor, looks
+from .plan import Plan, describe, prepare
+from .progress import Progress
+from .run import HEAD, Run, claim, refuse_foreign
+from .step import Loss, PairMaker, Step
+
+CHECKPOINT_SECONDS = 300
+
+
+def train(
+    images: str | Path | ImageSource,
+    out: str | Path | None = None,
+    *,
+    encoder: str | nn.Module | None = None,
+    views: PairMaker | None = None,
+    loss: Loss | None = None,
+    **options: Any,
+) -> Run:
+    """Train an encoder on unlabelled pictures; the same call on the same `out` goes on where it was stopped.
+
+    `images`: a folder, a set's name, a Parquet file, or an ImageSource. `out`: the RUN folder (default runs/NAME). `encoder`: a name, or
+    a module of your own with `num_features`. `views`: (images, keys) → (x1, x2). `loss`: (z1, z2) → scalar. `options`: fields of
+    TrainConfig. Raises UserError for what can be mended before the run, RunError for what breaks in it, Stopped after a signal.
+    """
+    if isinstance(encoder, str):
+        options["encoder"] = encoder
+    out = Path(out) if out is not None else Path("runs") / (Path(str(images)).name if not isinstance(images, ImageSource) else "own")
+    refuse_foreign(out)
+    plan = prepare(images, encoder if isinstance(encoder, nn.Module) else None, options)
+    existed = out.exists()
+    try:
+        with locked(out):
+            run = claim(out, plan.config, plan.origin)
+            Trainer(plan, run, views, loss).run_all()
+    except UserError:
+        if not existed:
+            _remove_empty(out)
+        raise
+    return run
+
+
+class Stopped(RunError):
+    """A signal ended the run after its checkpoint was written. `exit_code` is 128 + the signal's number."""
+
+    def __init__(self, number: int, out: Path, step: int):
+        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the checkpoint is written. The same command goes on from here")
+        self.exit_code = 128 + number
+
+
+class Trainer:
+    """One process's part of a run."""
+
+    def __init__(self, plan: Plan, run: Run, views: PairMaker | None, loss: Loss | None):
+        self.plan, self.config, self.run, c = plan, plan.config, run, plan.config
+        self.views = views or Views(**{f: getattr(c, f) for f in Views().config.__dataclass_fields__})
+        encoder = plan.encoder.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = nn.ModuleDict({"encoder": encoder, "head": plan.head.to(plan.device)})
+        self.step = Step(c, encoder, plan.head, self.views, plan.schedule, plan.device, plan.precision, loss)
+        self.monitor = Monitor(c, plan.source, plan.device, plan.precision, plan.workers)
+        cut = getattr(self.views, "crop_pair", None) or Cut(c.size, c.resize)
+        self.loader = Loader(plan.source, cut, plan.workers, pin=plan.device.type == "cuda")
+        self.done, self.sum, self.looked = 0, torch.zeros((), dtype=torch.float64, device=plan.device), {}
+        self.signal: int | None = None
+
+    def run_all(self) -> None:
+        """From the newest checkpoint, or from nothing, to the last epoch."""
+        log = self.resume()
+        if self.done >= self.plan.steps:
+            log.close()
+            say(f"{self.run.path} is finished: {self.config.epochs} epochs, {self.done:,} steps. Measure it with: twoviews linear {self.run.path} IMAGES")
+            return
+        self.write_skipped()
+        self.announce()
+        before = {number: signal.signal(number, self.on_signal) for number in (signal.SIGINT, signal.SIGTERM)} if _main_thread() else {}
+        try:
+            with Progress(self.plan.steps, self.done) as progress:
+                for epoch in range(self.done // self.plan.steps_per_epoch, self.config.epochs):
+                    self.epoch(epoch, log, progress)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            log.close()
+
+    def resume(self) -> Log:
+        """Weights, optimizer, sums and log of the newest checkpoint."""
+        saved, start = checkpoint.existing(self.run.path), 0
+        if saved:
+            state = checkpoint.load(saved[-1], self.model, self.step.optimizer)
+            self.done, start = state["step"], state["log_bytes"]
+            self.sum.fill_(state["loss_sum"])
+            self.looked = state["looked"]
+            if self.done < self.plan.steps:
+                say(f"going on from step {self.done:,} of {self.plan.steps:,}")
+        return Log(self.run.path, start, self.done, self.config.tensorboard)
+
+    def batches(self, epoch: int, start: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(ids, keys) of an epoch's batches from number `start` on; the last pictures that fill no batch wait for another epoch."""
+        c, order = self.config, rng.permutation(len(self.plan.source), self.config.seed, "order", epoch)
+        parts = [order[i * c.batch : (i + 1) * c.batch] for i in range(start, self.plan.steps_per_epoch)]
+        return [(ids, rng.key(c.seed, "views", epoch, ids)) for ids in parts]
+
+    def epoch(self, epoch: int, log: Log, progress: Progress) -> None:
+        c, per_epoch = self.config, self.plan.steps_per_epoch
+        batches = iter(self.loader(self.batches(epoch, self.done % per_epoch)))
+        self.model.train()
+        while self.done < (epoch + 1) * per_epoch:
+            waiting = time.perf_counter()
+            batch = next(batches)
+            waited = time.perf_counter() - waiting
+            loss, z1, z2 = self.step(batch, self.done)
+            self.done += 1
+            self.sum += loss
+            logged = self.done % c.log_every == 0
+            if logged or self.plan.device.type == "cpu":
+                self.refuse_nonfinite(loss, batch)
+            progress.step(c.batch, waited)
+            if logged:
+                self.log_step(log, epoch, loss, z1, z2, progress)
+            if self.done == (epoch + 1) * per_epoch:
+                self.end_epoch(epoch, log, z1, z2, progress)
+            if self.signal is not None or self.due(progress):
+                self.refuse_nonfinite(loss, batch)
+                self.save(log)
+                progress.saved()
+            if self.signal is not None and self.done < self.plan.steps:
+                raise Stopped(self.signal, self.run.path, self.done)
+
+    def log_step(self, log: Log, epoch: int, loss: Tensor, z1: Tensor, z2: Tensor, progress: Progress) -> None:
+        c, n = self.config, len(z1)
+        accuracy, entropy = contrastive_metrics(z1, z2, c.temperature, normalize=c.normalize)
+        line = {
+            "kind": "step",
+            "step": self.done,
+            "epoch": epoch,
+            "loss": loss.item(),
+            "loss_chance": chance(n),
+            "contrast_acc": accuracy.item(),
+            "contrast_acc_chance": 1 / n,
+            "contrast_entropy": entropy.item(),
+            "alignment": alignment(z1, z2).item(),
+            "uniformity": uniformity(torch.cat([z1, z2])).item(),
+            "learning_rate": self.plan.schedule(self.done - 1),
+        }
+        log.write({**line, **progress.rates()})
+        progress.show(line)
+
+    def end_epoch(self, epoch: int, log: Log, z1: Tensor, z2: Tensor, progress: Progress) -> None:
+        """One line of the log; every so often a look at the representation, and the encoder written out."""
+        n = len(z1)
+        line: dict[str, Any] = {"kind": "epoch", "step": self.done, "epoch": epoch + 1, "loss": self.sum.item() / self.plan.steps_per_epoch, "loss_chance": chance(n)}
+        self.sum.zero_()
+        if epoch + 1 in looks(self.config):
+            progress.pause()
+            spread = uniformity(torch.cat([z1, z2])).item()
+            self.looked = {"uniformity": spread, **self.monitor(self.plan.encoder)}
+            words = verdict(line["loss"], chance(n), spread, self.looked["rank"], self.plan.encoder.num_features, len(self.monitor.ids))
+            line |= {**self.looked, "verdict": words}
+            self.write_encoder(epoch + 1)
+            probes = "".join(f" · {name} {100 * self.looked[name]:.1f} %" for name in ("probe", "knn") if name in self.looked)
+            say(f"epoch {epoch + 1}/{self.config.epochs}{probes} · {words}")
+            progress.go_on()
+        log.write(line)
+
+    def due(self, progress: Progress) -> bool:
+        """Whether a checkpoint is to be written after this step."""
+        every = self.config.checkpoint_every
+        timely = self.done % every == 0 if every else progress.since_saved() > CHECKPOINT_SECONDS
+        return timely or self.done == self.plan.steps
+
+    def save(self, log: Log) -> None:
+        state = {
+            "epoch": self.done // self.plan.steps_per_epoch,
+            "loss_sum": self.sum.item(),
+            "looked": self.looked,
+            "log_bytes": log.position(),
+            "finished": self.done == self.plan.steps,
+        }
+        checkpoint.save(self.run.path, self.done, self.model, self.step.optimizer, state, self.config.keep_every)
+
+    def write_encoder(self, epoch: int) -> None:
+        from safetensors.torch import save_file
+
+        save_encoder(self.run.path / "encoder.safetensors", self.plan.encoder, {"epoch": epoch, "step": self.done, "source": self.plan.origin})
+        head = {k: v.detach().cpu().contiguous() for k, v in self.plan.head.state_dict().items()}
+        if head:
+            c = self.config
+            described = {"head": c.head, "head_features": str(c.head_features), "head_norm": str(c.head_norm)}
+            write_whole(self.run.path / HEAD, lambda part: save_file(head, part, described))
+
+    def write_skipped(self) -> None:
+        """skipped.csv: the pictures that could not be read, with the reason."""
+        import csv
+
+        skipped = self.plan.pictures.skipped
+
+        def fill(part: Path) -> None:
+            with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                csv.writer(file).writerows([("file", "reason"), *skipped])
+
+        if skipped:
+            write_whole(self.run.path / "skipped.csv", fill)
+
+    def refuse_nonfinite(self, loss: Tensor, batch: Batch) -> None:
+        value = loss.item()
+        if not math.isfinite(value):
+            names = ", ".join(self.plan.source.name(int(i)) for i in batch.ids[:5])
+            raise RunError(
+                f"the loss is {value} at step {self.done} (learning rate {self.plan.schedule(self.done - 1):.3g}, pictures {names} …). "
+                "Nothing of this step was saved; the last checkpoint is good. Lower --learning-rate or raise --temperature"
+            )
+
+    def announce(self) -> None:
+        plan, c = self.plan, self.config
+        n, skipped = len(plan.source), len(plan.pictures.skipped)
+        weights = sum(p.numel() for p in plan.encoder.parameters()) / 1e6
+        say(f"{n:,} pictures of {plan.pictures.spec}" + (f", {skipped} left out (skipped.csv)" if skipped else "") + f" → {self.run.path}")
+        for note in plan.notes:
+            say(note)
+        spec = plan.encoder.spec
+        say(
+            f"{describe(spec.name, spec.width, spec.sk, spec.stem)}, {weights:.2f} M weights, h of {plan.encoder.num_features}; head {c.head}, z of {plan.head.out_features}; "
+            f"{describe_device(plan.device)}, {plan.precision}, channels_last, {plan.workers} workers"
+        )
+        say(
+            f"{c.epochs} epochs of {plan.steps_per_epoch} steps with {c.batch} pairs. Knowing nothing, the loss is log(2n − 1) = {chance(c.batch):.2f} "
+            f"and contrastive accuracy 1/n = {100 / c.batch:.2g} %"
+        )
+
+    def on_signal(self, number: int, frame: Any) -> None:
+        self.signal = number
+
+
+def _main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take away a folder that a refused command made: nothing half-written stays."""
+    if folder.is_dir() and {p.name for p in folder.iterdir()} <= {"lock"}:
+        (folder / "lock").unlink(missing_ok=True)
+        folder.rmdir()

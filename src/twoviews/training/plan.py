@@ -1,0 +1,143 @@
+"""From what the user gave to what will run: pictures, recipe, batch, encoder. Everything that can be refused is refused here, before
+anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..base import device as devices
+from ..base.errors import UserError, unknown
+from ..nets.base import Encoder
+from ..nets.encoder import LIBRARIES, adopt, encoder, encoder_file, load_encoder, load_weights, read_header
+from ..nets.head import Head, head
+from ..optim.schedule import Schedule, official
+from ..sources.source import ImageSource, Small
+from ..sources.spec import Pictures, open_pictures
+from .config import TrainConfig, options, resolve
+from .recipes import choose, recipe
+
+
+@dataclasses.dataclass
+class Plan:
+    """All parts of a training, ready to run. `notes` are what was decided for the user, to be said at the start."""
+
+    config: TrainConfig
+    pictures: Pictures
+    source: ImageSource
+    encoder: Encoder
+    head: Head
+    schedule: Schedule
+    device: torch.device
+    precision: str
+    workers: int
+    notes: list[str]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.source) // self.config.batch
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.config.epochs
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What config.json says of the pictures."""
+        return {"spec": self.pictures.spec, "count": len(self.source), "fingerprint": self.source.fingerprint, "skipped": len(self.pictures.skipped)}
+
+
+def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: dict[str, Any]) -> Plan:
+    """Open the pictures, resolve the options, build the networks. Raises UserError for whatever the user can mend."""
+    for name in given:
+        if name not in options():
+            raise unknown("option", name, options())
+    early = resolve({}, given)  # refuse wrong values before pictures are read
+    if early.recipe != "auto":
+        recipe(early.recipe)
+    device = devices.pick(early.device)
+    pictures, source = _open(images, early, given)
+    config, notes = _decide(pictures.spec, source, given)
+    if config.channels != early.channels and not isinstance(images, ImageSource):
+        pictures = open_pictures(images, config.channels, config.root, config.download)
+        source = pictures.training
+    if len(source) < 2:
+        raise UserError(f"{pictures.spec} holds {len(source)} picture; contrastive learning needs at least 2, and some hundred to learn anything")
+    if config.batch > len(source):
+        raise UserError(f"batch {config.batch} is larger than the set of {len(source)} pictures: --batch {len(source)} at most")
+    if config.batch < 2:
+        raise UserError("batch is 1; a pair needs other pairs to be told from: at least 2")
+    net = _network(config, module)
+    if config.init and not given.get("encoder"):
+        config = dataclasses.replace(config, **{k: getattr(net.spec, k if k != "encoder" else "name") for k in ("encoder", "width", "sk", "stem")})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 1)
+        projection = head(config.head, net.num_features, config.head_features, config.head_norm)
+    steps = len(source) // config.batch
+    schedule = official(config.learning_rate, config.scaling, config.warmup_epochs, config.batch, steps * config.batch, config.epochs)
+    workers = config.workers if config.workers >= 0 else (0 if isinstance(source, Small) else os.cpu_count() or 1)
+    return Plan(config, pictures, source, net, projection, schedule, device, devices.precision(config.precision, device), workers, notes)
+
+
+def _open(images: str | Path | ImageSource, config: TrainConfig, given: dict[str, Any]) -> tuple[Pictures, ImageSource]:
+    if isinstance(images, ImageSource):
+        return Pictures("a source of your own", {"all": images}, []), images
+    channels = recipe(config.recipe).values.get("channels", 3) if config.recipe != "auto" else 1 if str(images) == "digits" else 3
+    pictures = open_pictures(images, given.get("channels", channels), config.root, config.download)
+    return pictures, pictures.training
+
+
+def _decide(spec: str, source: ImageSource, given: dict[str, Any]) -> tuple[TrainConfig, list[str]]:
+    """Recipe and the values that follow from the pictures, where the user gave none."""
+    notes = []
+    name = given.get("recipe", "auto")
+    side = max(source.images.shape[2:]) if isinstance(source, Small) else None
+    if name == "auto":
+        name, why = choose(spec, len(source), side)
+        notes.append(f"recipe {name} ({why}; --recipe changes it)")
+    values = {**recipe(name).values, "recipe": name}
+    given = {k: v for k, v in given.items() if k != "recipe"}
+    config = resolve(values, given)
+    if "batch" not in given and config.batch > len(source) >= 2:
+        values["batch"] = len(source)
+        notes.append(f"batch {len(source)} instead of the recipe's {config.batch}: there are no more pictures")
+    if "size" not in given and side is not None and name != "digits" and config.size > side:
+        values["size"] = side
+        notes.append(f"size {side} instead of the recipe's {config.size}: the pictures are no larger")
+    if "warmup_epochs" not in given and config.warmup_epochs > config.epochs / 10:
+        values["warmup_epochs"] = config.epochs / 10
+        notes.append(f"warm-up of {config.epochs / 10:g} epochs, a tenth of the run")
+    return resolve(values, given), notes
+
+
+def _network(config: TrainConfig, module: nn.Module | None) -> Encoder:
+    if module is not None:
+        return adopt(module, config.channels, config.size, config.resize)
+    make = {"channels": config.channels, "size": config.size, "resize": config.resize, "seed": config.seed}
+    if not config.init:
+        return encoder(config.encoder, config.width, config.sk, config.stem, **make)
+    if config.init.split(":")[0] in LIBRARIES and ":" in config.init:
+        return encoder(config.init, pretrained=True, **make)
+    path = encoder_file(config.init)
+    start = load_encoder(path)
+    own = TrainConfig()
+    asked = (config.encoder, config.width, config.sk, config.stem)
+    has = (start.spec.name, start.spec.width, start.spec.sk, start.spec.stem)
+    if asked != has and asked != (own.encoder, own.width, own.sk, own.stem) and config.encoder != start.spec.name:
+        raise UserError(f"--init {config.init} is the checkpoint of another encoder: {describe(*has)}, and {describe(*asked)} was asked for")
+    if start.spec.channels != config.channels:
+        raise UserError(f"--init {config.init} takes pictures of {start.spec.channels} channels, and this run gives {config.channels}: --channels {start.spec.channels}")
+    net = encoder(start.spec.name, start.spec.width, start.spec.sk, start.spec.stem, **make)
+    load_weights(net, path)
+    read_header(path)
+    return net
+
+
+def describe(name: str, width: float, sk: bool, stem: str) -> str:
+    """An architecture in words."""
+    return f"{name}{f' ×{width:g}' if width != 1 else ''}{' SK' if sk else ''} ({stem} stem)"

@@ -1,0 +1,95 @@
+"""The RUN folder: where each thing of a training lies, who it belongs to, and whether a command may go on in it (DESIGN §3)."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import UserError
+from ..base.files import read_json, write_json
+from ..nets.base import Encoder
+from ..nets.encoder import WEIGHTS, load_encoder
+from . import checkpoint
+from .config import TrainConfig, differences
+from .log import read_log
+
+HEAD = "head.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A RUN folder."""
+
+    path: Path
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """config.json. Raises UserError when the folder is no RUN."""
+        if not (self.path / "config.json").is_file():
+            raise UserError(f"{self.path} is not a RUN folder: it has no config.json. Give the --out of a `twoviews train`")
+        return read_json(self.path / "config.json")
+
+    @property
+    def config(self) -> TrainConfig:
+        """Every setting of this run."""
+        return TrainConfig(**self.info["config"])
+
+    def log(self, kind: str = "epoch") -> list[dict[str, Any]]:
+        """The lines of log.jsonl of one kind, "step" or "epoch"."""
+        return read_log(self.path, kind)
+
+    def encoder(self) -> Encoder:
+        """The last epoch's encoder, in evaluation mode."""
+        return load_encoder(self.path)
+
+    @property
+    def weights(self) -> Path:
+        return self.path / WEIGHTS
+
+    def finished(self) -> bool:
+        """Whether the last step has been saved."""
+        done = checkpoint.existing(self.path)
+        return bool(done) and bool(read_json(done[-1] / "state.json").get("finished"))
+
+
+def claim(path: Path, config: TrainConfig, source: dict[str, Any]) -> Run:
+    """Begin a RUN or go on in one. Raises UserError when the folder holds something else, other settings or other pictures.
+
+    The list of what changed is in the message. The caller holds the lock.
+    """
+    run = Run(path)
+    if (path / "config.json").is_file():
+        info = run.info
+        changed = differences(info["config"], config)
+        if info["source"]["fingerprint"] != source["fingerprint"]:
+            changed.append(f"pictures: {info['source']['count']:,} of {info['source']['spec']} → {source['count']:,} of {source['spec']} (or their content)")
+        if changed:
+            raise UserError(f"{path} was begun with other settings, and a run goes on only as it began. Changed: {'; '.join(changed)}. Use another --out")
+        return run
+    write_json(
+        path / "config.json",
+        {
+            "config": dataclasses.asdict(config),
+            "source": source,
+            "versions": versions(),
+            "command": sys.argv,
+        },
+    )
+    return run
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raises UserError when `path` is a file, or a folder with something in it that is not a RUN."""
+    if path.is_file():
+        raise UserError(f"--out {path} is a file; a RUN is a folder")
+    if path.is_dir() and not (path / "config.json").exists() and any(p.name != "lock" for p in path.iterdir()):
+        raise UserError(f"--out {path} exists and is not a RUN; choose a new folder")
+
+
+def versions() -> dict[str, str]:
+    """What computed this."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("twoviews", "torch", "torchvision", "timm", "numpy")}}

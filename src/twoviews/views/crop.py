@@ -1,0 +1,69 @@
+"""Crop, flip and resize as one separable linear map: every output row and column is a weighted sum of input rows and columns.
+
+Weights are made per picture, so a batch of pictures with boxes of their own is resized by two batched matrix products; the blur of
+blur.py is the same kind of map. Bicubic with Keys' a = -0.5, either antialiased or as the official code has it (OFFICIAL_DETAILS §2).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base.device import to_device
+
+
+def keys_cubic(distance: Tensor) -> Tensor:
+    """Keys' cubic kernel with a = -0.5 at these distances (any sign); 0 from 2 on."""
+    x = distance.abs()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
+
+
+def resize_weights(start: Tensor, length: Tensor, size_in: int, size_out: int, filter: str = "antialias", flip: Tensor | None = None) -> Tensor:
+    """Weights that cut `length` pixels from `start` on and resize them to `size_out`. Shapes (m,), (m,) → (m, size_out, size_in).
+
+    `filter` is `antialias` or `official` (no antialiasing, positions rounded to 1/1024, weights outside the crop dropped and the
+    others scaled to sum 1). `flip` (m,) reverses the output.
+    """
+    start, length = start.float()[:, None, None], length.float()[:, None, None]
+    out = torch.arange(size_out, device=start.device, dtype=torch.float32)[None, :, None]
+    pixel = torch.arange(size_in, device=start.device, dtype=torch.float32)[None, None, :] - start  # in the crop
+    scale = length / size_out
+    position = (out + 0.5) * scale - 0.5
+    if filter == "official":
+        whole = position.floor()
+        position = whole + torch.round((position - whole) * 1024) / 1024
+        weight = keys_cubic(pixel - position)
+    else:
+        weight = keys_cubic((pixel - position) / scale.clamp(min=1))
+    weight = torch.where((pixel >= 0) & (pixel < length), weight, 0.0)
+    weight = weight / weight.sum(2, keepdim=True)
+    return weight if flip is None else torch.where(flip[:, None, None], weight.flip(1), weight)
+
+
+def separable(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """rows · x · columnsᵀ for every picture and channel. Shapes (m, C, H, W), (m, S, H), (m, T, W) → (m, C, S, T)."""
+    m, channels, height, width = x.shape
+    x = torch.bmm(x.reshape(m, channels * height, width), columns.transpose(1, 2))  # (m, C·H, T)
+    return torch.matmul(rows[:, None], x.view(m, channels, height, -1))  # (m, C, S, T)
+
+
+def crop_resize(x: Tensor, box: np.ndarray, size: int, filter: str = "antialias", flip: np.ndarray | None = None) -> Tensor:
+    """Crop each picture at its own box, resize to size × size, flip where asked. Not clipped: cubics overshoot.
+
+    Shapes: x (m, C, H, W) float, box (m, 4) top, left, height, width, flip (m,) → (m, C, size, size).
+    """
+    top, left, height, width = to_device(box, x.device).unbind(1)
+    mirrored = None if flip is None else to_device(flip, x.device)
+    rows = resize_weights(top, height, x.shape[2], size, filter)
+    columns = resize_weights(left, width, x.shape[3], size, filter, mirrored)
+    return separable(x, rows.to(x.dtype), columns.to(x.dtype))
+
+
+def central_box(height: int, width: int, share: float = 0.875) -> tuple[int, int, int, int]:
+    """The official evaluation crop: top, left, height, width of the central square part (OFFICIAL_DETAILS §2)."""
+    side = share * min(height, width)  # the shorter side decides, since the output is square
+    side = int(np.rint(side))
+    return (height - side + 1) // 2, (width - side + 1) // 2, side, side

@@ -1,0 +1,18 @@
+"""Where the shared test data is, and small helpers of every test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("TWOVIEWS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real pictures; the test is skipped where it is absent."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the shared real pictures are not on this machine")
+    return SHARED / "data"
