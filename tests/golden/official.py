@@ -9,7 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-LEAF = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var", "kernel": "weight", "bias": "bias"}
+LEAF = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+    "kernel": "weight",
+    "bias": "bias",
+}
 
 
 def variables(path: Path) -> list[tuple[int, str, tuple[int, ...], bool]]:

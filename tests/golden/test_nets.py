@@ -55,7 +55,7 @@ def build(tag, golden_folder, make):
 @pytest.mark.parametrize("tag", NETS)
 def test_hash_weights(tag, golden, golden_folder, generator):
     gen, want = generator("gen_weights_hash"), golden(f"hash_{tag}")
-    model, rows, found = build(tag, golden_folder, gen.make)
+    model, _, found = build(tag, golden_folder, gen.make)
     n, size = want["n_size"]
     x = torch.from_numpy(gen.images(int(n), int(size)).transpose(0, 3, 1, 2).copy())
     for mode in ("inference", "training"):
@@ -81,7 +81,11 @@ def test_hash_weights(tag, golden, golden_folder, generator):
     loss.backward()
     for place, number in enumerate(want["gradient|index"]):
         gradient = to_official(found[int(number)].grad)
-        close(np.linalg.norm(gradient), want["gradient|norm"][place], 1e-9 * max(1, want["gradient|norm"].max() / want["gradient|norm"][place]))
+        close(
+            np.linalg.norm(gradient),
+            want["gradient|norm"][place],
+            1e-9 * max(1, want["gradient|norm"].max() / want["gradient|norm"][place]),
+        )
         scale = np.abs(gradient).max()
         got = gradient.ravel()[:4]
         assert np.abs(got - want["gradient|first4"][place][: len(got)]).max() <= 1e-8 * scale + 1e-9 * want["gradient|norm"].max()

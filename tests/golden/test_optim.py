@@ -25,7 +25,12 @@ def run_case(arrays, prefix, names, groups_of, classic, **options):
         for name in names:
             for kind, ours in (("param", params[name]), ("momentum", optimizer.state[params[name]]["momentum"])):
                 want = arrays[f"{prefix}|{kind}{step}|{name}"]
-                assert np.abs(ours.detach().numpy() - want).max() <= 1e-12 * max(np.abs(want).max(), 1e-3), (prefix, kind, step, name)
+                assert np.abs(ours.detach().numpy() - want).max() <= 1e-12 * max(np.abs(want).max(), 1e-3), (
+                    prefix,
+                    kind,
+                    step,
+                    name,
+                )
 
 
 def cases(arrays):

@@ -47,7 +47,9 @@ def test_color_operations(golden):
             ours = x
             for step in parts[2].split(","):
                 operation, factor = step.split("=")
-                ours = (color.gray(ours).expand_as(ours) if operation == "gray" else ONE[operation](ours, torch.tensor([float(factor)]))).clamp(0, 1)
+                ours = (
+                    color.gray(ours).expand_as(ours) if operation == "gray" else ONE[operation](ours, torch.tensor([float(factor)]))
+                ).clamp(0, 1)
         else:
             ours = ONE[parts[1]](x, torch.tensor([float(parts[2])]))
         assert far(ours, want) <= (tolerance("hue") if parts[1] == "chain" else tolerance(parts[1])), name
@@ -60,7 +62,13 @@ def test_jitter_chains(golden):
     cases = arrays["cases"]
     for number, case in enumerate(cases):
         x = tensor(sources["smooth24" if case[0] else "noise24"])
-        order, factors, version, jittered, grayed = case[1:5].astype(int)[None], case[5:9][None], case[9], case[10], case[11]
+        order, factors, version, jittered, grayed = (
+            case[1:5].astype(int)[None],
+            case[5:9][None],
+            case[9],
+            case[10],
+            case[11],
+        )
         operations = {**color.OFFICIAL, "brightness": color.brightness_v1 if version == 1 else color.brightness}
         if jittered:
             x = jitter(x, np.ones(1, bool), order, factors, operations)
@@ -159,10 +167,18 @@ def test_crop_quantiles(golden):
     for size in sizes:
         h, w = (int(side) for side in size.split("x"))
         box = official_boxes(rng.key(11, np.arange(count)), np.full(count, h), np.full(count, w), 0.08)
-        values = {"area": box[:, 2] * box[:, 3] / (h * w), "log_aspect": np.log(box[:, 3] / box[:, 2]), "height": box[:, 2], "width": box[:, 3]}
+        values = {
+            "area": box[:, 2] * box[:, 3] / (h * w),
+            "log_aspect": np.log(box[:, 3] / box[:, 2]),
+            "height": box[:, 2],
+            "width": box[:, 3],
+        }
         for name, sample in values.items():
             limit = 0.02 if name in ("area", "log_aspect") else max(1, 0.005 * max(h, w))
-            assert np.abs(np.quantile(sample, arrays["quantiles"]) - arrays[f"{size}|{name}"])[1:-1].max() <= limit, (size, name)
+            assert np.abs(np.quantile(sample, arrays["quantiles"]) - arrays[f"{size}|{name}"])[1:-1].max() <= limit, (
+                size,
+                name,
+            )
         assert ((box[:, 2] == h) & (box[:, 3] == w)).mean() == pytest.approx(float(arrays[f"{size}|full_share"]), abs=0.003)
 
 

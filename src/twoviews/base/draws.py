@@ -47,7 +47,7 @@ def uniform(keys: Keys, count: int, start: int = 0) -> NDArray[np.float64]:
     positions = np.arange(start + 1, start + count + 1, dtype=np.uint64)
     with np.errstate(over="ignore"):
         x = mix(keys[:, None] + positions * _STEP)
-    return (x >> np.uint64(11)) * 2.0**-53
+    return (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def normal(keys: Keys, count: int) -> NDArray[np.float64]:

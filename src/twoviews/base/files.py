@@ -44,7 +44,11 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8") and None)
+
+    def fill(part: Path) -> None:
+        part.write_text(text, encoding="utf-8")
+
+    write_whole(path, fill)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -38,9 +38,10 @@ class Encoder(nn.Module):
         """
         from ..sources.decode import from_array, from_pil
 
-        if not isinstance(image, Tensor):
-            array = image if isinstance(image, np.ndarray) else None
-            image = from_array(array, self.spec.channels) if array is not None else from_pil(image, self.spec.channels)
+        if isinstance(image, np.ndarray):
+            image = from_array(image, self.spec.channels)
+        elif not isinstance(image, Tensor):
+            image = from_pil(image, self.spec.channels)
         return evaluation_view(image[None], self.spec.size, self.spec.resize)[0]
 
     @torch.inference_mode()

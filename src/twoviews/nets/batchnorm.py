@@ -11,6 +11,11 @@ from torch import Tensor, nn
 
 
 class _Biased(nn.modules.batchnorm._BatchNorm):
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)

@@ -15,10 +15,19 @@ class ConvNet(Encoder):
     def __init__(self, width: float = 1, channels: int = 1):
         super().__init__()
         w = max(1, round(64 * width))
-        self.layers = nn.ModuleList([ConvBN(channels, w, 3), ConvBN(w, w, 3), ConvBN(w, 2 * w, 3), ConvBN(2 * w, 2 * w, 3), ConvBN(2 * w, 4 * w, 3)])
+        self.layers = nn.ModuleList(
+            [
+                ConvBN(channels, w, 3),
+                ConvBN(w, w, 3),
+                ConvBN(w, 2 * w, 3),
+                ConvBN(2 * w, 2 * w, 3),
+                ConvBN(2 * w, 4 * w, 3),
+            ]
+        )
         self.num_features = 4 * w
-        for layer in self.layers:
-            nn.init.kaiming_normal_(layer.conv.weight, nonlinearity="relu")
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         for number, layer in enumerate(self.layers):

@@ -61,7 +61,11 @@ def encoder(
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = ConvNet(width, channels) if name == "convnet" else ResNet(int(name[6:]), width, SK_RATIO if sk else 0.0, stem=stem, channels=channels)
+            net = (
+                ConvNet(width, channels)
+                if name == "convnet"
+                else ResNet(int(name[6:]), width, SK_RATIO if sk else 0.0, stem=stem, channels=channels)
+            )
     net.spec = spec
     return net
 
@@ -145,7 +149,11 @@ def load_weights(net: Encoder, path: Path) -> None:
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     other = [f"{k} {tuple(state[k].shape)} instead of {tuple(own[k].shape)}" for k in own if k in state and own[k].shape != state[k].shape]
     if missing or extra or other:
-        parts = [f"missing {missing[0]}" if missing else "", f"unexpected {extra[0]}" if extra else "", other[0] if other else ""]
+        parts = [
+            f"missing {missing[0]}" if missing else "",
+            f"unexpected {extra[0]}" if extra else "",
+            other[0] if other else "",
+        ]
         raise UserError(
             f"{path} is the checkpoint of another encoder than {net.spec.name} (width {net.spec.width:g}): "
             f"{'; '.join(p for p in parts if p)} (and {max(0, len(missing) + len(extra) + len(other) - 1)} more)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,9 @@ from .base import Encoder
 
 class Foreign(Encoder):
     """Another library's network behind our contract: [0, 1] in, its own mean and deviation inside, h out."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: nn.Module, num_features: int, mean: tuple[float, ...], std: tuple[float, ...], channels: int):
         super().__init__()
@@ -34,7 +39,8 @@ def timm_encoder(name: str, channels: int, pretrained: bool) -> Foreign:
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=channels)
     except Exception as error:  # whatever the hub's client raises when it cannot be reached
         raise _no_weights(f"timm:{name}", error) from error
-    mean, std = network.pretrained_cfg.get("mean", (0.5,) * 3), network.pretrained_cfg.get("std", (0.5,) * 3)
+    norm: Any = network.pretrained_cfg
+    mean, std = norm.get("mean", (0.5,) * 3), norm.get("std", (0.5,) * 3)
     if channels != 3:
         mean, std = (sum(mean) / 3,) * channels, (sum(std) / 3,) * channels
     return Foreign(network, int(network.num_features), mean, std, channels)  # type: ignore[arg-type]
@@ -74,4 +80,6 @@ def unknown_among(what: str, name: str, valid: list[str]) -> UserError:
 
 def _no_weights(name: str, error: Exception) -> UserError:
     first = (str(error).splitlines() or [type(error).__name__])[0]
-    return UserError(f"the weights of {name} could not be loaded: {first} Check the connection, or begin from a file with --init FILE.safetensors")
+    return UserError(
+        f"the weights of {name} could not be loaded: {first} Check the connection, or begin from a file with --init FILE.safetensors"
+    )

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from .base import Encoder
 from .batchnorm import BatchNorm2d
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
+BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+    200: (3, 24, 36, 3),
+}
 
 
 class ConvBN(nn.Module):
@@ -73,8 +80,9 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         self.reduce = nn.Conv2d(width, middle, 1)
         self.expand = nn.Conv2d(middle, width, 1)
-        for conv in (self.reduce, self.expand):
-            nn.init.zeros_(conv.bias)
+        for bias in (self.reduce.bias, self.expand.bias):
+            if bias is not None:
+                nn.init.zeros_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.expand(F.relu(self.reduce(x.mean((2, 3), keepdim=True)))).sigmoid()
@@ -116,7 +124,12 @@ class ResNet(Encoder):
         if stem == "small":
             self.stem = nn.Sequential(ConvBN(channels, base, 3))
         elif sk:
-            self.stem = nn.Sequential(ConvBN(channels, base // 2, 3, 2), ConvBN(base // 2, base // 2, 3), ConvBN(base // 2, base, 3), SamePool())
+            self.stem = nn.Sequential(
+                ConvBN(channels, base // 2, 3, 2),
+                ConvBN(base // 2, base // 2, 3),
+                ConvBN(base // 2, base, 3),
+                SamePool(),
+            )
         else:
             self.stem = nn.Sequential(ConvBN(channels, base, 7, 2), SamePool())
         self.groups = nn.ModuleList()

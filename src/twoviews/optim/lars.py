@@ -33,7 +33,18 @@ class LARS(torch.optim.Optimizer):
     ):
         if lr < 0 or weight_decay < 0 or not 0 <= momentum < 1 or trust <= 0:
             raise ValueError("LARS needs lr ≥ 0, weight_decay ≥ 0, 0 ≤ momentum < 1, trust > 0")
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "nesterov": nesterov, "classic": classic, "adapt": adapt})
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "weight_decay": weight_decay,
+                "trust": trust,
+                "nesterov": nesterov,
+                "classic": classic,
+                "adapt": adapt,
+            },
+        )
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -52,7 +63,7 @@ class LARS(torch.optim.Optimizer):
         lr, momentum, trust = group["lr"], group["momentum"], group["trust"]
         update = torch._foreach_add(gradients, weights, alpha=group["weight_decay"]) if group["weight_decay"] else gradients
 
-        def scaled(of: list[Tensor]) -> list[Tensor]:
+        def scaled(of: tuple[Tensor, ...] | list[Tensor]) -> list[Tensor]:
             """`of` times lr and the trust ratio that belongs to it."""
             if not group["adapt"]:
                 return list(torch._foreach_mul(of, lr))

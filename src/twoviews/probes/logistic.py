@@ -24,17 +24,24 @@ class Logistic:
     def fit(self, l2: float) -> tuple[Tensor, Tensor]:
         """Weights (d, classes) and bias (classes,) for this strength, float32."""
         p = self.parameters
-        p.grad = torch.empty_like(p)
-        optimizer = torch.optim.LBFGS([p], max_iter=self.iterations, history_size=20, line_search_fn="strong_wolfe", tolerance_grad=1e-6, tolerance_change=1e-10)
+        p.grad = gradient = torch.empty_like(p)
+        optimizer = torch.optim.LBFGS(
+            [p],
+            max_iter=self.iterations,
+            history_size=20,
+            line_search_fn="strong_wolfe",
+            tolerance_grad=1e-6,
+            tolerance_change=1e-10,
+        )
         n = len(self.y)
 
         def closure() -> Tensor:
             logits = torch.addmm(p[-1], self.x, p[:-1])
             log_p = logits.log_softmax(1)
             error = (log_p.exp() - self.target) / n
-            torch.mm(self.x.T, error, out=p.grad[:-1])
-            p.grad[:-1].add_(p[:-1], alpha=l2)
-            p.grad[-1] = error.sum(0)
+            torch.mm(self.x.T, error, out=gradient[:-1])
+            gradient[:-1].add_(p[:-1], alpha=l2)
+            gradient[-1] = error.sum(0)
             return -(log_p * self.target).sum() / n + 0.5 * l2 * p[:-1].square().sum()
 
         with torch.no_grad():

@@ -30,8 +30,11 @@ def decode(data: bytes, channels: int = 3) -> Tensor:
     """
     if data[:3] == b"\xff\xd8\xff" and b"Exif" not in data[:4096] and len(data) < 16_384:
         try:
-            image = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY)
-            if data[-2:] == b"\xff\xd9":  # a truncated file is filled with gray there; Pillow says so
+            image = decode_jpeg(
+                torch.frombuffer(bytearray(data), dtype=torch.uint8),
+                ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY,
+            )
+            if isinstance(image, Tensor) and data[-2:] == b"\xff\xd9":  # a truncated file is filled with gray there; Pillow says so
                 return image
         except RuntimeError:
             pass  # Pillow knows more forms (CMYK), and gives better reasons

@@ -16,7 +16,24 @@ from ..base.console import track
 from ..base.errors import UserError
 from .decode import Unreadable, read_file
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".jfif"))
+SUFFIXES = frozenset(
+    (
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".jp2",
+        ".avif",
+        ".jfif",
+    )
+)
 SPLITS = {"train": "train", "training": "train", "test": "test", "val": "test", "validation": "test", "valid": "test"}
 
 
@@ -26,8 +43,21 @@ class Folder:
     Labels: if every picture lies in a subfolder, the first folder below the root is its class; otherwise there are none.
     """
 
-    def __init__(self, root: Path, channels: int, paths: Sequence[str], skipped: Sequence[tuple[str, str]], sizes: Sequence[tuple[int, int]]):
-        self.root, self.channels, self.paths, self.skipped, self.sizes = root, channels, list(paths), list(skipped), list(sizes)
+    def __init__(
+        self,
+        root: Path,
+        channels: int,
+        paths: Sequence[str],
+        skipped: Sequence[tuple[str, str]],
+        sizes: Sequence[tuple[int, int]],
+    ):
+        self.root, self.channels, self.paths, self.skipped, self.sizes = (
+            root,
+            channels,
+            list(paths),
+            list(skipped),
+            list(sizes),
+        )
         classes = sorted({path.split("/")[0] for path in paths}) if all("/" in path for path in paths) else []
         self.classes: Sequence[str] = classes if len(classes) > 1 else []
         number = {name: i for i, name in enumerate(self.classes)}
@@ -57,7 +87,9 @@ def find(root: Path) -> list[str]:
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
-            Path(folder, name).relative_to(root).as_posix() for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+            Path(folder, name).relative_to(root).as_posix()
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
         ]
     return sorted(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ def digits() -> dict[str, Small]:
     """scikit-learn's 1,797 digits of 8 × 8 pixels. The last 30 % of their order are other writers: the test set."""
     from sklearn.datasets import load_digits
 
-    data = load_digits()
+    data: Any = load_digits()
     images = torch.from_numpy((data.images * (255 / 16)).round().astype(np.uint8))[:, None]  # (1797, 1, 8, 8)
     labels, cut = data.target.astype(np.int64), int(len(images) * 0.7)
     classes = [str(digit) for digit in range(10)]
@@ -48,7 +49,9 @@ def _torchvision(name: str, root: Path, download: bool) -> dict[str, Small]:
         try:
             data = make(str(root), download=download, **options)
         except RuntimeError as error:
-            raise UserError(f"{name} is not below --root {root}: {str(error).split('.')[0]}. Give its folder with --root, or add --download") from error
+            raise UserError(
+                f"{name} is not below --root {root}: {str(error).split('.')[0]}. Give its folder with --root, or add --download"
+            ) from error
         except OSError as error:  # the download's own errors
             raise UserError(f"{name} could not be downloaded to {root}: {error}") from error
         images = torch.as_tensor(np.asarray(data.data))

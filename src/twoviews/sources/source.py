@@ -18,10 +18,12 @@ from ..base.errors import UserError
 class ImageSource(Protocol):
     """Pictures 0 … len-1. `labels` is (n,) int64, −1 where unknown, or None; `fingerprint` changes when the pictures do."""
 
-    classes: Sequence[str]
-    labels: NDArray[np.int64] | None
-    fingerprint: str
-
+    @property
+    def classes(self) -> Sequence[str]: ...
+    @property
+    def labels(self) -> NDArray[np.int64] | None: ...
+    @property
+    def fingerprint(self) -> str: ...
     def __len__(self) -> int: ...
     def name(self, index: int) -> str: ...
     def read(self, index: int) -> Tensor:
@@ -82,7 +84,7 @@ def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
     """Some pictures of a source; a tensor in memory stays one."""
     if isinstance(source, Small):
         labels = None if source.labels is None else source.labels[ids]
-        names = None if source.names is None else [source.names[i] for i in ids]
+        names = None if source.names is None else [source.names[int(i)] for i in ids]
         return Small(source.images[torch.from_numpy(ids)], labels, source.classes, f"{source.fingerprint}[{len(ids)}]", names)
     return Part(source, ids)
 
@@ -90,7 +92,9 @@ def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
 def labelled(source: ImageSource, what: str) -> NDArray[np.int64]:
     """The labels of a source all of whose pictures have one. Raises UserError when it has none."""
     if source.labels is None or not len(source.classes):
-        raise UserError(f"{what} needs labels, and these pictures have none. Put them into one folder a class, or give a Parquet file with a label column")
+        raise UserError(
+            f"{what} needs labels, and these pictures have none. Put them into one folder a class, or give a Parquet file with a label column"
+        )
     if (source.labels < 0).any():
         raise UserError(f"{what} needs a label for each picture; {(source.labels < 0).sum()} of {len(source)} have none")
     return source.labels

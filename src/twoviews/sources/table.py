@@ -90,7 +90,9 @@ def _image_column(schema: pa.Schema, file: Path) -> str:
             kind = schema.field(name).type
             if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
                 return name
-    raise UserError(f"{file} has no image column: expected {' or '.join(IMAGE_COLUMNS)}, a struct of bytes and path; it has {', '.join(schema.names)}")
+    raise UserError(
+        f"{file} has no image column: expected {' or '.join(IMAGE_COLUMNS)}, a struct of bytes and path; it has {', '.join(schema.names)}"
+    )
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str]:

@@ -23,7 +23,9 @@ class TrainConfig(ViewConfig):
     encoder: str = setting("resnet50", "resnet18 … resnet200, convnet, timm:NAME or torchvision:NAME (paper 2.1)")
     width: float = setting(1.0, "factor on all channels of our own networks; 1, 2, 4 in the paper")
     sk: bool = setting(False, "selective kernels (SimCLRv2)")
-    stem: Literal["imagenet", "small"] = setting("imagenet", "imagenet: 7x7 stride 2 and pooling; small: 3x3 stride 1, for pictures up to 64 px (paper B.9)")
+    stem: Literal["imagenet", "small"] = setting(
+        "imagenet", "imagenet: 7x7 stride 2 and pooling; small: 3x3 stride 1, for pictures up to 64 px (paper B.9)"
+    )
     init: str = setting("", "go on from weights: a RUN, a .safetensors file, timm:NAME or torchvision:NAME")
     head: Literal["none", "linear", "mlp2", "mlp3"] = setting("mlp2", "projection head: mlp2 in SimCLR (paper 4.2), mlp3 in SimCLRv2")
     head_features: int = setting(128, "length of z (paper 4.2)")
@@ -62,7 +64,14 @@ class TrainConfig(ViewConfig):
         for name in ("temperature", "width"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("learning_rate", "weight_decay", "warmup_epochs", "monitor_every", "checkpoint_every", "keep_every"):
+        for name in (
+            "learning_rate",
+            "weight_decay",
+            "warmup_epochs",
+            "monitor_every",
+            "checkpoint_every",
+            "keep_every",
+        ):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
         if not 0 <= self.momentum < 1:

@@ -75,7 +75,9 @@ class Stopped(RunError):
     """A signal ended the run after its checkpoint was written. `exit_code` is 128 + the signal's number."""
 
     def __init__(self, number: int, out: Path, step: int):
-        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the checkpoint is written. The same command goes on from here")
+        super().__init__(
+            f"stopped by {signal.Signals(number).name} after step {step}; the checkpoint is written. The same command goes on from here"
+        )
         self.exit_code = 128 + number
 
 
@@ -99,7 +101,9 @@ class Trainer:
         log = self.resume()
         if self.done >= self.plan.steps:
             log.close()
-            say(f"{self.run.path} is finished: {self.config.epochs} epochs, {self.done:,} steps. Measure it with: twoviews linear {self.run.path} IMAGES")
+            say(
+                f"{self.run.path} is finished: {self.config.epochs} epochs, {self.done:,} steps. Measure it with: twoviews linear {self.run.path} IMAGES"
+            )
             return
         self.write_skipped()
         self.announce()
@@ -179,13 +183,26 @@ class Trainer:
     def end_epoch(self, epoch: int, log: Log, z1: Tensor, z2: Tensor, progress: Progress) -> None:
         """One line of the log; every so often a look at the representation, and the encoder written out."""
         n = len(z1)
-        line: dict[str, Any] = {"kind": "epoch", "step": self.done, "epoch": epoch + 1, "loss": self.sum.item() / self.plan.steps_per_epoch, "loss_chance": chance(n)}
+        line: dict[str, Any] = {
+            "kind": "epoch",
+            "step": self.done,
+            "epoch": epoch + 1,
+            "loss": self.sum.item() / self.plan.steps_per_epoch,
+            "loss_chance": chance(n),
+        }
         self.sum.zero_()
         if epoch + 1 in looks(self.config):
             progress.pause()
             spread = uniformity(torch.cat([z1, z2])).item()
             self.looked = {"uniformity": spread, **self.monitor(self.plan.encoder)}
-            words = verdict(line["loss"], chance(n), spread, self.looked["rank"], self.plan.encoder.num_features, len(self.monitor.ids))
+            words = verdict(
+                line["loss"],
+                chance(n),
+                spread,
+                self.looked["rank"],
+                self.plan.encoder.num_features,
+                len(self.monitor.ids),
+            )
             line |= {**self.looked, "verdict": words}
             self.write_encoder(epoch + 1)
             probes = "".join(f" · {name} {100 * self.looked[name]:.1f} %" for name in ("probe", "knn") if name in self.looked)
@@ -212,7 +229,11 @@ class Trainer:
     def write_encoder(self, epoch: int) -> None:
         from safetensors.torch import save_file
 
-        save_encoder(self.run.path / "encoder.safetensors", self.plan.encoder, {"epoch": epoch, "step": self.done, "source": self.plan.origin})
+        save_encoder(
+            self.run.path / "encoder.safetensors",
+            self.plan.encoder,
+            {"epoch": epoch, "step": self.done, "source": self.plan.origin},
+        )
         head = {k: v.detach().cpu().contiguous() for k, v in self.plan.head.state_dict().items()}
         if head:
             c = self.config

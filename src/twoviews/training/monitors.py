@@ -47,5 +47,3 @@ def looks(config: TrainConfig) -> set[int]:
     """The epochs (counted from 1) after which to look: every `monitor_every`, or about twenty of them; always the last."""
     every = config.monitor_every or max(1, config.epochs // 20)
     return {*range(every, config.epochs + 1, every), config.epochs}
-
-

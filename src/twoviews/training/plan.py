@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from ..base import device as devices
-from ..base.errors import UserError, unknown
-from ..nets.base import Encoder
-from ..nets.encoder import LIBRARIES, adopt, encoder, encoder_file, load_encoder, load_weights, read_header
+from ..base.errors import UserError
+from ..nets.base import Encoder, Spec
+from ..nets.encoder import LIBRARIES, adopt, encoder, encoder_file, load_weights, read_header
 from ..nets.head import Head, head
 from ..optim.schedule import Schedule, official
 from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures, open_pictures
-from .config import TrainConfig, options, resolve
+from .config import TrainConfig, resolve
 from .recipes import choose, recipe
 
 
@@ -49,39 +49,61 @@ class Plan:
     @property
     def origin(self) -> dict[str, Any]:
         """What config.json says of the pictures."""
-        return {"spec": self.pictures.spec, "count": len(self.source), "fingerprint": self.source.fingerprint, "skipped": len(self.pictures.skipped)}
+        return {
+            "spec": self.pictures.spec,
+            "count": len(self.source),
+            "fingerprint": self.source.fingerprint,
+            "skipped": len(self.pictures.skipped),
+        }
+
+
+def settings(images: str | Path | ImageSource, given: dict[str, Any]) -> tuple[Pictures, ImageSource, TrainConfig, list[str]]:
+    """The pictures of a SPEC, the part that trains, every option resolved, and what was decided for the user.
+
+    Raises UserError for unknown options (with the nearest name), wrong values, and pictures that are not there.
+    """
+    early = resolve({}, given)  # refuse wrong values before pictures are read
+    if early.recipe != "auto":
+        recipe(early.recipe)
+    pictures, source = _open(images, early, given)
+    config, notes = _decide(pictures.spec, source, given)
+    return pictures, source, config, notes
 
 
 def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: dict[str, Any]) -> Plan:
     """Open the pictures, resolve the options, build the networks. Raises UserError for whatever the user can mend."""
-    for name in given:
-        if name not in options():
-            raise unknown("option", name, options())
-    early = resolve({}, given)  # refuse wrong values before pictures are read
-    if early.recipe != "auto":
-        recipe(early.recipe)
-    device = devices.pick(early.device)
-    pictures, source = _open(images, early, given)
-    config, notes = _decide(pictures.spec, source, given)
-    if config.channels != early.channels and not isinstance(images, ImageSource):
-        pictures = open_pictures(images, config.channels, config.root, config.download)
-        source = pictures.training
+    device = devices.pick(given.get("device", "auto"))
+    pictures, source, config, notes = settings(images, given)
     if len(source) < 2:
-        raise UserError(f"{pictures.spec} holds {len(source)} picture; contrastive learning needs at least 2, and some hundred to learn anything")
+        raise UserError(
+            f"{pictures.spec} holds {len(source)} picture; contrastive learning needs at least 2, and some hundred to learn anything"
+        )
     if config.batch > len(source):
         raise UserError(f"batch {config.batch} is larger than the set of {len(source)} pictures: --batch {len(source)} at most")
     if config.batch < 2:
         raise UserError("batch is 1; a pair needs other pairs to be told from: at least 2")
-    net = _network(config, module)
-    if config.init and not given.get("encoder"):
-        config = dataclasses.replace(config, **{k: getattr(net.spec, k if k != "encoder" else "name") for k in ("encoder", "width", "sk", "stem")})
+    net = _network(config, module, given)
+    if config.init:
+        spec = net.spec
+        config = dataclasses.replace(config, encoder=spec.name, width=spec.width, sk=spec.sk, stem=spec.stem)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
         projection = head(config.head, net.num_features, config.head_features, config.head_norm)
     steps = len(source) // config.batch
     schedule = official(config.learning_rate, config.scaling, config.warmup_epochs, config.batch, steps * config.batch, config.epochs)
     workers = config.workers if config.workers >= 0 else (0 if isinstance(source, Small) else os.cpu_count() or 1)
-    return Plan(config, pictures, source, net, projection, schedule, device, devices.precision(config.precision, device), workers, notes)
+    return Plan(
+        config,
+        pictures,
+        source,
+        net,
+        projection,
+        schedule,
+        device,
+        devices.precision(config.precision, device),
+        workers,
+        notes,
+    )
 
 
 def _open(images: str | Path | ImageSource, config: TrainConfig, given: dict[str, Any]) -> tuple[Pictures, ImageSource]:
@@ -115,26 +137,35 @@ def _decide(spec: str, source: ImageSource, given: dict[str, Any]) -> tuple[Trai
     return resolve(values, given), notes
 
 
-def _network(config: TrainConfig, module: nn.Module | None) -> Encoder:
+def _network(config: TrainConfig, module: nn.Module | None, given: dict[str, Any]) -> Encoder:
     if module is not None:
         return adopt(module, config.channels, config.size, config.resize)
     make = {"channels": config.channels, "size": config.size, "resize": config.resize, "seed": config.seed}
+    shape = {"width": config.width, "sk": config.sk, "stem": config.stem}
     if not config.init:
-        return encoder(config.encoder, config.width, config.sk, config.stem, **make)
+        return encoder(config.encoder, **shape, **make)
     if config.init.split(":")[0] in LIBRARIES and ":" in config.init:
+        if given.get("encoder", config.init) != config.init:
+            raise UserError(
+                f"--init {config.init} brings its own architecture; --encoder {config.encoder} is another. Leave --encoder away"
+            )
         return encoder(config.init, pretrained=True, **make)
     path = encoder_file(config.init)
-    start = load_encoder(path)
-    own = TrainConfig()
-    asked = (config.encoder, config.width, config.sk, config.stem)
-    has = (start.spec.name, start.spec.width, start.spec.sk, start.spec.stem)
-    if asked != has and asked != (own.encoder, own.width, own.sk, own.stem) and config.encoder != start.spec.name:
-        raise UserError(f"--init {config.init} is the checkpoint of another encoder: {describe(*has)}, and {describe(*asked)} was asked for")
-    if start.spec.channels != config.channels:
-        raise UserError(f"--init {config.init} takes pictures of {start.spec.channels} channels, and this run gives {config.channels}: --channels {start.spec.channels}")
-    net = encoder(start.spec.name, start.spec.width, start.spec.sk, start.spec.stem, **make)
+    has = Spec(**read_header(path)["spec"])
+    asked = {name: given[name] for name in ("encoder", "width", "sk", "stem", "channels") if name in given}
+    other = [
+        f"{k} {v!r} was asked for, it has {getattr(has, 'name' if k == 'encoder' else k)!r}"
+        for k, v in asked.items()
+        if v != getattr(has, "name" if k == "encoder" else k)
+    ]
+    if other:
+        raise UserError(f"--init {config.init} is the checkpoint of another encoder: {'; '.join(other)}")
+    if has.channels != config.channels:
+        raise UserError(
+            f"--init {config.init} takes pictures of {has.channels} channels, and this run gives {config.channels}: --channels {has.channels}"
+        )
+    net = encoder(has.name, has.width, has.sk, has.stem, **make)
     load_weights(net, path)
-    read_header(path)
     return net
 
 

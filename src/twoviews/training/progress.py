@@ -15,13 +15,23 @@ class Progress:
         self.total, self.done = total, done
         self.bar, self.task = None, None
         self.last_saved = self.since = time.perf_counter()
-        self.pictures, self.waited, self.paused_at, self.last = 0, 0.0, 0.0, {"images_per_second": 0.0, "data_wait": 0.0}
+        self.pictures, self.waited, self.paused_at, self.last = (
+            0,
+            0.0,
+            0.0,
+            {"images_per_second": 0.0, "data_wait": 0.0},
+        )
 
     def __enter__(self) -> Progress:
         if err().is_terminal:
             from rich import progress as p
 
-            columns = (p.BarColumn(30), p.TextColumn("{task.percentage:>3.0f} %"), p.TimeRemainingColumn(), p.TextColumn("{task.description}"))
+            columns = (
+                p.BarColumn(30),
+                p.TextColumn("{task.percentage:>3.0f} %"),
+                p.TimeRemainingColumn(),
+                p.TextColumn("{task.description}"),
+            )
             self.bar = p.Progress(*columns, console=err(), transient=True)
             self.task = self.bar.add_task("", total=self.total, completed=self.done)
             self.bar.start()

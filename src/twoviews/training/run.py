@@ -66,9 +66,13 @@ def claim(path: Path, config: TrainConfig, source: dict[str, Any]) -> Run:
         info = run.info
         changed = differences(info["config"], config)
         if info["source"]["fingerprint"] != source["fingerprint"]:
-            changed.append(f"pictures: {info['source']['count']:,} of {info['source']['spec']} → {source['count']:,} of {source['spec']} (or their content)")
+            changed.append(
+                f"pictures: {info['source']['count']:,} of {info['source']['spec']} → {source['count']:,} of {source['spec']} (or their content)"
+            )
         if changed:
-            raise UserError(f"{path} was begun with other settings, and a run goes on only as it began. Changed: {'; '.join(changed)}. Use another --out")
+            raise UserError(
+                f"{path} was begun with other settings, and a run goes on only as it began. Changed: {'; '.join(changed)}. Use another --out"
+            )
         return run
     write_json(
         path / "config.json",
@@ -92,4 +96,7 @@ def refuse_foreign(path: Path) -> None:
 
 def versions() -> dict[str, str]:
     """What computed this."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("twoviews", "torch", "torchvision", "timm", "numpy")}}
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("twoviews", "torch", "torchvision", "timm", "numpy")},
+    }

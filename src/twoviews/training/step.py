@@ -22,7 +22,17 @@ PairMaker = Callable[..., tuple[Tensor, Tensor]]
 class Step:
     """What training does with a batch. `loss` is a function of z1, z2; `views` of (images, keys)."""
 
-    def __init__(self, config: TrainConfig, encoder: nn.Module, head: Head, views: PairMaker, schedule: Schedule, device: torch.device, precision: str, loss: Loss | None = None):
+    def __init__(
+        self,
+        config: TrainConfig,
+        encoder: nn.Module,
+        head: Head,
+        views: PairMaker,
+        schedule: Schedule,
+        device: torch.device,
+        precision: str,
+        loss: Loss | None = None,
+    ):
         self.encoder, self.head, self.views, self.schedule = encoder, head, views, schedule
         self.device, self.precision = device, precision
         self.loss: Loss = loss or (lambda z1, z2: nt_xent(z1, z2, config.temperature, normalize=config.normalize))

@@ -76,7 +76,12 @@ def hue(x: Tensor, shift: Tensor) -> Tensor:
 
 
 OFFICIAL = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
-TORCHVISION = {"brightness": brightness, "contrast": contrast_torchvision, "saturation": saturation_torchvision, "hue": hue}
+TORCHVISION = {
+    "brightness": brightness,
+    "contrast": contrast_torchvision,
+    "saturation": saturation_torchvision,
+    "hue": hue,
+}
 COLORLESS = ("brightness", "contrast")  # what makes sense without three colour channels
 
 

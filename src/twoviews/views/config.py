@@ -19,15 +19,25 @@ class ViewConfig:
 
     size: int = setting(224, "side of a view in pixels")
     channels: int = setting(3, "channels of a view: 3 = RGB, 1 = gray")
-    crop: Literal["official", "torchvision"] = setting("official", "rule for the crop box: the official code's or torchvision's (docs/fidelity.md)")
+    crop: Literal["official", "torchvision"] = setting(
+        "official", "rule for the crop box: the official code's or torchvision's (docs/fidelity.md)"
+    )
     crop_min: float = setting(0.08, "smallest share of the picture that a crop takes; 1 = no crop (paper A)")
     resize: Literal["antialias", "official"] = setting("antialias", "filter: bicubic with antialiasing, or the official code's without")
     flip: float = setting(0.5, "probability of a left-right flip (paper A)")
-    strength: float = setting(1.0, "strength s of the colour jitter: brightness, contrast, saturation 0.8 s, hue 0.2 s; 0 = no jitter, no gray (paper A)")
-    color: Literal["official", "torchvision"] = setting("official", "meaning of the colour operations: the official code's or torchvision's (docs/fidelity.md)")
+    strength: float = setting(
+        1.0,
+        "strength s of the colour jitter: brightness, contrast, saturation 0.8 s, hue 0.2 s; 0 = no jitter, no gray (paper A)",
+    )
+    color: Literal["official", "torchvision"] = setting(
+        "official", "meaning of the colour operations: the official code's or torchvision's (docs/fidelity.md)"
+    )
     jitter: float = setting(0.8, "probability of the colour jitter (paper A)")
     gray: float = setting(0.2, "probability of gray (paper A)")
-    blur: float = setting(0.5, "probability of the Gaussian blur, sigma 0.1 to 2.0, kernel a tenth of the side; 0 for small pictures (paper A, B.9)")
+    blur: float = setting(
+        0.5,
+        "probability of the Gaussian blur, sigma 0.1 to 2.0, kernel a tenth of the side; 0 for small pictures (paper A, B.9)",
+    )
     rotate: float = setting(0.0, "largest rotation in degrees")
     zoom: float = setting(0.0, "largest change of scale, as a share: 0.2 = 0.8 to 1.25")
     shear: float = setting(0.0, "largest shear, as a share of the side")

@@ -21,7 +21,9 @@ def keys_cubic(distance: Tensor) -> Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
 
 
-def resize_weights(start: Tensor, length: Tensor, size_in: int, size_out: int, filter: str = "antialias", flip: Tensor | None = None) -> Tensor:
+def resize_weights(
+    start: Tensor, length: Tensor, size_in: int, size_out: int, filter: str = "antialias", flip: Tensor | None = None
+) -> Tensor:
     """Weights that cut `length` pixels from `start` on and resize them to `size_out`. Shapes (m,), (m,) → (m, size_out, size_in).
 
     `filter` is `antialias` or `official` (no antialiasing, positions rounded to 1/1024, weights outside the crop dropped and the

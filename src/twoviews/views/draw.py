@@ -67,7 +67,9 @@ def draw(keys: Keys, heights: Int, widths: Int, config: ViewConfig) -> Draws:
         gray=(one("gray")[:, 0] < c.gray) & (s > 0),
         sigma=np.where(blurred, 0.1 + 1.9 * one("sigma")[:, 0], 0.0),
         affine=_affine(2 * one("affine", 6) - 1, c),
-        warp=c.warp * normal(extend(keys, "warp"), 2 * WARP_GRID**2).reshape(m, 2, WARP_GRID, WARP_GRID) if c.warp else np.zeros((m, 2, 0, 0)),
+        warp=c.warp * normal(extend(keys, "warp"), 2 * WARP_GRID**2).reshape(m, 2, WARP_GRID, WARP_GRID)
+        if c.warp
+        else np.zeros((m, 2, 0, 0)),
         stroke=np.exp(c.stroke * (2 * one("stroke")[:, 0] - 1)),
         noise=c.noise * one("noise")[:, 0],
     )

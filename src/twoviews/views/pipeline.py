@@ -45,7 +45,8 @@ class Views:
             drawn = draw(both, *_sizes(x), self.config)
             x = as_float(x)
         else:
-            drawn = draw(both, *(np.tile(side, 2) for side in _sizes(images)), self.config)
+            heights, widths = _sizes(images)
+            drawn = draw(both, np.tile(heights, 2), np.tile(widths, 2), self.config)
             x = self.geometry(as_float(images).repeat(2, 1, 1, 1), drawn)
         x1, x2 = self.appearance(x, drawn, both).chunk(2)
         return x1, x2
@@ -84,7 +85,8 @@ class Views:
         With `antialias` torchvision's uint8 resize is used, which rounds to whole gray levels; with `official` our own weights.
         """
         c = self.config
-        d = draw(view_keys(key), *(np.repeat(side, 2) for side in _sizes(image[None])), c)
+        heights, widths = _sizes(image[None])
+        d = draw(view_keys(key), np.repeat(heights, 2), np.repeat(widths, 2), c)
         if c.resize == "official" or c.rotate or c.zoom or c.shear or c.shift or c.warp:
             return as_uint8(self.geometry(as_float(image)[None].repeat(2, 1, 1, 1), d))
         views = []
@@ -100,11 +102,15 @@ def jitter(x: Tensor, on: np.ndarray, order: np.ndarray, factors: np.ndarray, op
     The host knows the orders, so each operation runs on just its pictures, without a mask and without waiting for the device.
     """
     values = to_device(factors, x.device, x.dtype)
+
+    def operate(x: Tensor, name: str, number: int, where: np.ndarray) -> Tensor:
+        factor = values[to_device(where, x.device), number]
+        return apply_at(x, where, lambda part: operations[name](part, factor).clamp_(0, 1))
+
     for place in range(order.shape[1]):
         for number, name in enumerate(OPERATIONS):
             if name in operations:
-                where = np.flatnonzero(on & (order[:, place] == number))
-                x = apply_at(x, where, lambda part, n=number, w=where, f=operations[name]: f(part, values[to_device(w, x.device), n]).clamp_(0, 1))
+                x = operate(x, name, number, np.flatnonzero(on & (order[:, place] == number)))
     return x
 
 

@@ -1,0 +1,36 @@
+# Everything here makes .venv itself and needs nothing but Python 3.11 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint soak bench docs-figures clean
+
+demo: .venv/ready
+	$(BIN)/twoviews demo
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --level error
+
+soak: .venv/ready
+	$(BIN)/python -m pytest -m soak tests
+
+bench: .venv/bench
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/cifar_curve.py
+
+.venv/ready: pyproject.toml requirements/pins.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[dev]" -c requirements/pins.txt
+	touch $@
+
+.venv/bench: .venv/ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[bench]" -c requirements/pins.txt
+	touch $@
+
+clean:
+	rm -rf .venv runs

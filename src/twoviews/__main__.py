@@ -1,0 +1,5 @@
+"""`python -m twoviews`, which torchrun needs."""
+
+from .cli.main import run
+
+run()

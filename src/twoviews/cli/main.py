@@ -1,0 +1,69 @@
+"""`twoviews VERB …`: finds the verb, turns every error into one message and an exit code (DESIGN rule 5).
+
+2: what the user can mend before a run; 1: what broke in it; 130, 143: stopped by a signal, with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+from cyclopts import App, CycloptsError, UnknownOptionError
+
+from ..base.errors import TwoviewsError, nearest
+from . import demo, knn, linear, train, views
+
+app = App(
+    name="twoviews",
+    version=version("twoviews"),
+    help="SimCLR: unlabelled pictures in, a measured image encoder out. `--debug` with any verb shows where an error came from.",
+)
+for verb in (train, knn, linear, views, demo):
+    app.command(verb.command, name=verb.__name__.rpartition(".")[2])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; returns its exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in tokens
+    tokens = [token for token in tokens if token != "--debug"]
+    try:
+        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _refuse(_words(error), 2)
+    except TwoviewsError as error:
+        if debug:
+            raise
+        return _refuse(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _refuse("interrupted", 130)
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        return _refuse(f"unexpected {type(error).__name__}: {error}\nThis is a fault of twoviews; --debug shows where", 1)
+    return 0
+
+
+def _words(error: CycloptsError) -> str:
+    """One line: what is wrong, and the nearest valid name."""
+    verbs = [name for name in app if not name.startswith("-")]
+    if isinstance(error, UnknownOptionError) and error.token is not None:
+        keyword = error.token.keyword or error.token.value
+        names = [name for argument in (error.argument_collection or []) for name in argument.names]
+        return f"unknown option {keyword}.{nearest(keyword, names)} twoviews {' '.join(error.command_chain or [])} --help lists them all"
+    text = str(error).strip().replace("\n", " ")
+    if error.unused_tokens and not error.command_chain:
+        return f"unknown verb {error.unused_tokens[0]!r}.{nearest(error.unused_tokens[0], verbs)} Valid: {', '.join(verbs)}"
+    return text
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"twoviews: {message}", file=sys.stderr)
+    return code
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

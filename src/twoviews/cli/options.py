@@ -1,0 +1,55 @@
+"""Options straight from a dataclass: each field becomes `--name` with its type and its line of help, so nothing is written twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import Parameter
+
+ALSO = {"labels": ("--labels", "--labels-per-class")}
+
+
+def from_dataclass(config: type, only: Iterable[str] | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator: the command gets an option for each field (or those of `only`); the ones given arrive as keyword arguments.
+
+    What is not given does not arrive, so that recipes and defaults stay where they are.
+    """
+    wanted = set(only) if only is not None else None
+    hints = get_type_hints(config)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(function, eval_str=True)
+        parameters = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        for field in dataclasses.fields(config):
+            if wanted is not None and field.name not in wanted:
+                continue
+            several, default = isinstance(field.default, tuple), field.default
+            shown = " ".join(default) if isinstance(default, tuple) else default
+            text = f"{field.metadata['help']} [default: {shown if shown != '' else 'none'}]"
+            meaning = Parameter(
+                name=ALSO.get(field.name),
+                help=text,
+                consume_multiple=several or None,
+                show_default=False,
+                negative=None if field.type == "bool" else "",
+            )
+            kind = list[str] if several else hints[field.name]
+            parameters.append(
+                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, meaning])
+            )
+
+        def command(*args: Any, **options: Any) -> Any:
+            given = {k: v for k, v in options.items() if v is not None}
+            return function(
+                *args,
+                **{k: tuple(part for text in v for part in text.split(",")) if isinstance(v, list) else v for k, v in given.items()},
+            )
+
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return command
+
+    return decorate

@@ -1,0 +1,32 @@
+"""`twoviews train IMAGES`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..training.config import TrainConfig
+from .options import from_dataclass
+
+
+@from_dataclass(TrainConfig)
+def command(
+    images: str,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="the RUN folder; the same command goes on in it [default: runs/NAME]")] = None,
+    json: Annotated[Path | None, Parameter(help="write what the run reached as JSON")] = None,
+    **options,
+) -> None:
+    """Train an encoder on unlabelled pictures: a folder, a Parquet file or a folder of them, or a set (digits, cifar10, cifar100, stl10, fashion-mnist).
+
+    It may be killed anywhere: the same command goes on from its checkpoint. Labels are not used (where there are any, they only feed the probes that are shown).
+    """
+    from ..base.files import write_json
+    from ..training.loop import train
+
+    run = train(images, out, **options)
+    if json:
+        write_json(json, {"run": str(run.path), "info": run.info, "epochs": run.log("epoch")})

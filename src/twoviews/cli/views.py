@@ -1,0 +1,35 @@
+"""`twoviews views IMAGES`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..training.config import TrainConfig
+from ..views.config import ViewConfig
+from .options import from_dataclass
+
+OPTIONS = ("recipe", "seed", "root", "download", *ViewConfig.__dataclass_fields__)
+
+
+@from_dataclass(TrainConfig, OPTIONS)
+def command(
+    images: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="the PNG file")] = Path("views.png"),
+    count: Annotated[int, Parameter(help="pictures on the sheet")] = 8,
+    json: Annotated[Path | None, Parameter(help="write the draws of each view as JSON")] = None,
+    **options,
+) -> None:
+    """Draw a sheet: pictures and pairs of their views, with the draws of each: what training will see, before it begins."""
+    from ..base.console import say
+    from ..base.files import write_json
+    from ..training.sheet import sheet
+
+    draws = sheet(images, out, count, **options)
+    say(f"{out}: {len(draws)} pictures, each with two views and their draws")
+    if json:
+        write_json(json, draws)

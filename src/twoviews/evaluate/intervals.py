@@ -1,0 +1,30 @@
+"""95 % intervals of accuracies."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Interval of an accuracy measured once on n test pictures (Wilson)."""
+    interval = stats.binomtest(round(share * n), n).proportion_ci(0.95, "wilson")
+    return float(interval.low), float(interval.high)
+
+
+def over_seeds(values: list[float]) -> tuple[float, float]:
+    """Interval of the mean over draws of labels (Student's t). One value: that value."""
+    mean, spread = float(np.mean(values)), stats.sem(values) if len(values) > 1 else 0.0
+    half = float(spread * stats.t.ppf(0.975, len(values) - 1)) if len(values) > 1 else 0.0
+    return max(0.0, mean - half), min(1.0, mean + half)
+
+
+def summary(values: list[float], tested: int, one_split: bool) -> dict:
+    """Mean, interval and how the interval was made. One draw on a fixed test set: Wilson; several draws: Student's t over them."""
+    if len(values) == 1 and one_split:
+        low, high = wilson(values[0], tested)
+        kind = f"Wilson, {tested} test pictures"
+    else:
+        low, high = over_seeds(values)
+        kind = f"Student t over {len(values)} draws"
+    return {"mean": float(np.mean(values)), "low": low, "high": high, "interval": kind, "values": values}

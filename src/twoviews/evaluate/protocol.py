@@ -1,0 +1,221 @@
+"""The frame of every evaluation: subjects × amounts of labels × seeds → accuracies with intervals, as a table and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base.errors import UserError, unknown
+from ..base.files import write_json
+from ..probes.knn import knn_votes
+from ..sources.source import ImageSource, Small
+from ..sources.spec import Pictures, open_pictures
+from ..training.run import versions
+from . import labels as labelling
+from .config import EvalConfig
+from .intervals import summary
+from .linear import FIXED, PATIENCE, TUNE, VALIDATION, lbfgs
+from .sgd import RATE, sgd
+from .subjects import BASELINES, Named, Subject, gather, named, where
+
+# (subject, positions of training pictures, their labels, positions of test pictures, seed) → logits of the test pictures, and remarks
+Classifier = Callable[[Subject, np.ndarray, Tensor, np.ndarray, int], tuple[Tensor, dict[str, Any]]]
+
+
+@dataclasses.dataclass
+class Result:
+    """An evaluation: `rows` of subject, labels and top-1; `about` says what was done to what."""
+
+    verb: str
+    about: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    def top1(self, subject: str = "twoviews", labels: str = "all") -> float:
+        """Mean top-1 of a subject at an amount of labels."""
+        return next(row["top1"]["mean"] for row in self.rows if (row["subject"], row["labels"]) == (subject, labels))
+
+    def write(self, path: Path) -> None:
+        """As JSON, whole."""
+        write_json(path, {"verb": self.verb, **self.about, "rows": self.rows})
+
+
+def knn(encoder: str | Path, images: str | Path, **options: Any) -> Result:
+    """k-nearest-neighbour accuracy of an encoder (RUN, file, timm:NAME, torchvision:NAME) on labelled pictures.
+
+    `options` are fields of EvalConfig. Raises UserError for pictures without labels and for wrong options.
+    """
+    return _evaluate("knn", encoder, images, options)
+
+
+def linear(encoder: str | Path, images: str | Path, **options: Any) -> Result:
+    """Linear accuracy of an encoder on labelled pictures, beside raw pixels and an untrained encoder; `protocol` is lbfgs or sgd.
+
+    `options` are fields of EvalConfig. Raises UserError for pictures without labels and for wrong options.
+    """
+    return _evaluate("linear", encoder, images, options)
+
+
+def _evaluate(verb: str, encoder: str | Path, images: str | Path, options: dict[str, Any]) -> Result:
+    valid = [f.name for f in dataclasses.fields(EvalConfig)]
+    for name in options:
+        if name not in valid:
+            raise unknown("option", name, valid)
+    config = EvalConfig(**options)
+    subject = named(str(encoder))
+    spec = subject.encoder.spec
+    if config.size:
+        spec = dataclasses.replace(spec, size=config.size)
+        subject.encoder.spec = spec
+    pictures = open_pictures(images, spec.channels, config.root, config.download)
+    result = evaluate(verb, subject, pictures, config)
+    if subject.folder:
+        target = subject.folder / "eval" / f"{verb}-{Path(pictures.spec).name}.json"
+        result.write(target)
+    return result
+
+
+def evaluate(verb: str, subject: Named, pictures: Pictures, config: EvalConfig) -> Result:
+    """Measure a subject and its baselines on open pictures."""
+    began, asked = time.perf_counter(), labelling.questions(pictures)
+    amounts = [labelling.amount(text) for text in config.labels]
+    baselines = [name for name in config.baselines if name != "none"]
+    for name in baselines:
+        if name not in BASELINES:
+            raise unknown("baseline", name, [*BASELINES, "none"])
+    for wanted in amounts:  # refuse what cannot be drawn before anything is computed
+        labelling.choose(asked.labels[asked.split(0)[0]], asked.classes, wanted, 0)
+    device, precision = where(config.device)
+    workers = config.workers if config.workers >= 0 else (0 if isinstance(pictures.labelled, Small) else 2)
+    subjects = gather(subject, pictures, baselines, device, precision, workers, config.seed)
+    y = torch.from_numpy(asked.labels).to(device)
+    classify = _classifier(verb, config, asked, pictures.labelled, device, precision, workers, subject.encoder.spec.resize)
+    rows = []
+    for found in subjects:
+        for wanted in amounts:
+            rows.append(_row(found, wanted, asked, y, classify, config, device))
+    about = {
+        "subject": subject.describe(),
+        "images": {
+            "spec": pictures.spec,
+            "fingerprint": pictures.labelled.fingerprint,
+            "classes": list(pictures.labelled.classes),
+            "skipped": len(pictures.skipped),
+        },
+        "tested_on": asked.describe(),
+        "protocol": describe(verb, config),
+        "config": dataclasses.asdict(config),
+        "versions": versions(),
+        "command": sys.argv,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    if asked.fixed is None and subject.run and subject.run.info["source"]["fingerprint"] == pictures.labelled.fingerprint:
+        about["seen"] = "the test pictures were among those of pretraining, without their labels"
+    return Result(verb, about, rows)
+
+
+def _row(
+    found: Subject,
+    wanted: labelling.Amount,
+    asked: labelling.Questions,
+    y: Tensor,
+    classify: Classifier,
+    config: EvalConfig,
+    device: torch.device,
+) -> dict[str, Any]:
+    draws = 1 if wanted.all and asked.fixed is not None else config.seeds
+    top1, top5, remarks, used = [], [], [], 0
+    for seed in range(config.seed, config.seed + draws):
+        train, test = asked.split(seed)
+        chosen = train[labelling.choose(asked.labels[train], asked.classes, wanted, "labels", seed)]
+        logits, remark = classify(found, chosen, y[torch.from_numpy(chosen).to(device)], test, seed)
+        right = logits.topk(min(5, asked.classes), dim=1).indices == y[torch.from_numpy(test).to(device)][:, None]
+        top1.append(right[:, 0].float().mean().item())
+        top5.append(right.any(1).float().mean().item())
+        remarks.append(remark)
+        used = len(chosen)
+    tested = len(asked.split(config.seed)[1])
+    row = {
+        "subject": found.name,
+        "labels": str(wanted),
+        "labels_used": used,
+        "tested": tested,
+        "top1": summary(top1, tested, asked.fixed is not None),
+    }
+    if asked.classes > 5:
+        row["top5"] = summary(top5, tested, asked.fixed is not None)
+    merged = {key: [remark[key] for remark in remarks] for key in remarks[0]}
+    return {**row, **merged, **found.proof}
+
+
+def _classifier(
+    verb: str,
+    config: EvalConfig,
+    asked: labelling.Questions,
+    source: ImageSource,
+    device: torch.device,
+    precision: str,
+    workers: int,
+    resize: str,
+) -> Classifier:
+    def by_knn(found: Subject, train: np.ndarray, y: Tensor, test: np.ndarray, seed: int) -> tuple[Tensor, dict[str, Any]]:
+        return knn_votes(found.h[train], y, found.h[test], asked.classes, config.k, config.knn_temperature), {}
+
+    def by_lbfgs(found: Subject, train: np.ndarray, y: Tensor, test: np.ndarray, seed: int) -> tuple[Tensor, dict[str, Any]]:
+        logits, l2 = lbfgs(found.h[train], y, found.h[test], asked.classes, seed)
+        return logits, {"l2": l2}
+
+    def by_sgd(found: Subject, train: np.ndarray, y: Tensor, test: np.ndarray, seed: int) -> tuple[Tensor, dict[str, Any]]:
+        w, b = sgd(
+            found.net,
+            found.size,
+            resize,
+            source,
+            train,
+            y,
+            asked.classes,
+            config.epochs,
+            config.batch,
+            device,
+            precision,
+            workers,
+            seed,
+        )
+        return found.h[test] @ w + b, {}
+
+    if verb == "knn":
+        return by_knn
+    return by_sgd if config.protocol == "sgd" else by_lbfgs
+
+
+def describe(verb: str, config: EvalConfig) -> str:
+    """The protocol in words."""
+    if verb == "knn":
+        return f"kNN on h: cosine, k = {config.k}, votes exp(similarity / {config.knn_temperature:g})"
+    if config.protocol == "sgd":
+        return (
+            f"linear on frozen h by SGD: {config.epochs} epochs of crop and flip, batch {config.batch}, rate {RATE} · batch/256, Nesterov 0.9, "
+            "cosine, no weight decay"
+        )
+    return (
+        f"logistic regression by L-BFGS on frozen h (centred, length 1); l2 of 45 values (1e-6 to 1e5, from strong to weak, ended after {PATIENCE} no better) "
+        f"by cross-entropy on {100 * VALIDATION:.0f} % of the training labels, then refitted on all; below {TUNE} labels a class l2 = {FIXED:g}"
+    )
+
+
+def amounts_of(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The amounts of labels in the order of the rows."""
+    return list(dict.fromkeys(row["labels"] for row in rows))
+
+
+def check_target(path: Path) -> None:
+    """For `--json FILE`, before anything is computed. Raises UserError when the folder does not exist."""
+    if not path.parent.is_dir():
+        raise UserError(f"--json {path}: the folder {path.parent} does not exist")

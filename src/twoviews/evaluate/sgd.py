@@ -1,0 +1,90 @@
+"""Linear evaluation by SGD with augmentation (Chen et al. 2020, B.6; the official code's linear mode): frozen encoder, crop and flip only.
+
+Zero-started logits, Nesterov momentum 0.9, rate 0.1 · batch/256, cosine to zero without warm-up, no weight decay. The encoder stays in
+evaluation mode (the official v2 code's does not: docs/fidelity.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..base import device as devices
+from ..base import draws as rng
+from ..base.console import track
+from ..optim.schedule import official
+from ..sources.loader import Loader
+from ..sources.source import ImageSource
+from ..views.draw import draw
+from ..views.pipeline import Views, as_float
+
+RATE = 0.1
+
+
+class OneView:
+    """Crop and flip of each picture, one view: what linear evaluation and fine-tuning train on."""
+
+    def __init__(self, size: int, channels: int, resize: str):
+        self.views = Views(size=size, channels=channels, resize=resize, strength=0.0, blur=0.0)
+
+    def __call__(self, image: Tensor, key: rng.Keys) -> Tensor:
+        """For the workers: (C, H, W) uint8, key (1,) → (C, S, S) uint8."""
+        return self.views.crop_pair(image, key)[0]
+
+    def batch(self, images: Tensor, keys: rng.Keys) -> Tensor:
+        """From memory: (n, C, H, W) uint8 → (n, C, S, S) float32; what `__call__` has cut passes."""
+        first = rng.extend(keys, 0)
+        if images.shape[2:] == (self.views.config.size,) * 2 and not self.in_memory:
+            return as_float(images)
+        heights, widths = (np.full(len(images), side, np.int64) for side in images.shape[2:])
+        return self.views.geometry(as_float(images), draw(first, heights, widths, self.views.config)).clamp(0, 1)
+
+    in_memory = True
+
+
+def sgd(
+    net,
+    size: int,
+    resize: str,
+    source: ImageSource,
+    ids: NDArray[np.int64],
+    y: Tensor,
+    classes: int,
+    epochs: int,
+    batch: int,
+    device: torch.device,
+    precision: str,
+    workers: int,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Weights (d, classes) and bias (classes,) after `epochs` passes over the pictures `ids` of `source`, whose labels are y (n,)."""
+    from ..sources.source import Small
+
+    view = OneView(size, source.read(int(ids[0])).shape[0], resize)
+    view.in_memory = isinstance(source, Small)
+    loader, batch = Loader(source, view, workers), min(batch, len(ids))
+    steps = len(ids) // batch
+    schedule = official(RATE, "linear", 0, batch, steps * batch, epochs)
+    weights: list[Tensor] = []
+    optimizer, number = None, 0
+    for epoch in track(range(epochs), "training the linear classifier"):
+        order = rng.permutation(len(ids), seed, "linear order", epoch)[: steps * batch].reshape(steps, batch)
+        for where, loaded in zip(order, loader([(ids[w], rng.key(seed, "linear", epoch, ids[w])) for w in order]), strict=True):
+            with torch.inference_mode(), devices.autocast(device, precision):
+                h = net(view.batch(loaded.images.to(device), loaded.keys).contiguous(memory_format=torch.channels_last)).float()
+            h = h.clone()  # out of inference mode
+            if optimizer is None:
+                weights = [
+                    torch.zeros(h.shape[1], classes, device=device, requires_grad=True),
+                    torch.zeros(classes, device=device, requires_grad=True),
+                ]
+                optimizer = torch.optim.SGD(weights, lr=0.0, momentum=0.9, nesterov=True)
+            optimizer.param_groups[0]["lr"] = schedule(number)
+            optimizer.zero_grad()
+            F.cross_entropy(torch.addmm(weights[1], h, weights[0]), y[torch.from_numpy(where).to(device)]).backward()
+            optimizer.step()
+            number += 1
+    return weights[0].detach(), weights[1].detach()

@@ -1,0 +1,158 @@
+"""What is evaluated, and what stands beside it: the encoder, raw pixels, an untrained encoder, the weights training began from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..base import device as devices
+from ..base.errors import RunError
+from ..base.files import sha256
+from ..nets.base import Encoder, Spec
+from ..nets.encoder import LIBRARIES, encoder_file, fingerprint, from_spec, load_encoder
+from ..probes.features import features
+from ..sources.spec import Pictures
+from ..training.run import Run
+
+PIXEL_SIDE = 32  # raw pixels of larger pictures are compared at this side
+BASELINES = ("untrained", "pixels", "histogram")
+
+
+@dataclasses.dataclass
+class Subject:
+    """Something that gives features. `h` has a row a picture: the training part's, then the test part's."""
+
+    name: str
+    h: Tensor
+    proof: dict[str, Any]
+    net: Any  # picture views (n, C, S, S) → h
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """The encoder that a command names, and its RUN if it has one."""
+
+    text: str
+    encoder: Encoder
+    run: Run | None
+
+    @property
+    def folder(self) -> Path | None:
+        return self.run.path if self.run else None
+
+    def describe(self) -> dict[str, Any]:
+        """What a JSON says of the encoder."""
+        file = None if _library(self.text) else encoder_file(self.text)
+        return {
+            "encoder": self.text,
+            "spec": dataclasses.asdict(self.encoder.spec),
+            "file_sha256": sha256(file) if file else None,
+        }
+
+
+def _library(text: str) -> bool:
+    return ":" in text and text.split(":")[0] in LIBRARIES
+
+
+def named(text: str) -> Named:
+    """RUN folder, .safetensors file, timm:NAME or torchvision:NAME. Raises UserError for anything else."""
+    net = load_encoder(text)
+    path = Path(text)
+    run = Run(path) if not _library(text) and (path / "config.json").is_file() else None
+    return Named(text, net, run)
+
+
+def pixels(x: Tensor) -> Tensor:
+    """Raw pixels as features. Shapes (n, C, S, S) → (n, C·S·S)."""
+    return x.flatten(1)
+
+
+def histogram(x: Tensor, bins: int = 4) -> Tensor:
+    """Colour histogram of each picture, bins³ (gray: bins²) shares, square-rooted (Hellinger). Shapes (n, C, S, S) → (n, bins^…)."""
+    n, channels = x.shape[:2]
+    bins = bins if channels == 3 else bins * bins
+    level = (x * bins).long().clamp(0, bins - 1).flatten(2)  # (n, C, S·S)
+    index = torch.zeros_like(level[:, 0])
+    for channel in range(channels):
+        index = index * bins + level[:, channel]
+    counts = torch.zeros(n, bins**channels, device=x.device).scatter_add_(1, index, torch.ones_like(index, dtype=torch.float32))
+    return (counts / index.shape[1]).sqrt()
+
+
+def gather(
+    subject: Named,
+    pictures: Pictures,
+    baselines: list[str],
+    device: torch.device,
+    precision: str,
+    workers: int,
+    seed: int,
+) -> list[Subject]:
+    """Features of the encoder and of each baseline on the labelled and test pictures, by the evaluation view.
+
+    The encoder is hashed before and after: RunError if anything in it changed.
+    """
+    spec = subject.encoder.spec
+
+    def of(name: str, net: Any, size: int) -> Tensor:
+        parts = [pictures.labelled] + ([pictures.test] if pictures.test is not None else [])
+        return torch.cat(
+            [
+                features(
+                    net,
+                    part,
+                    size,
+                    spec.resize,
+                    device,
+                    precision if name not in ("pixels", "histogram") else "fp32",
+                    workers,
+                    what=name,
+                )
+                for part in parts
+            ]
+        )
+
+    def encoded(name: str, net: Encoder) -> Subject:
+        net = net.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        before = fingerprint(net)
+        h = of(name, net, spec.size)
+        after = fingerprint(net)
+        if before != after:
+            raise RunError(f"the {name} encoder changed while it was evaluated: the figures would mean nothing")
+        return Subject(name, h, {"weights_sha256": before, "weights_unchanged": True, "features": h.shape[1]}, net, spec.size)
+
+    found = [encoded("twoviews" if subject.run or not _library(subject.text) else subject.text, subject.encoder)]
+    for name in baselines:
+        if name == "untrained":
+            found.append(encoded("untrained", untrained(subject, seed)))
+        elif name == "pixels":
+            side = min(spec.size, PIXEL_SIDE)
+            found.append(Subject("pixels", of("pixels", pixels, side), {"side": side}, pixels, side))
+        elif name == "histogram":
+            found.append(Subject("histogram", of("histogram", histogram, spec.size), {}, histogram, spec.size))
+    if subject.run and (init := subject.run.info["config"]["init"]):
+        found.insert(1, encoded("start", _start(init, spec)))
+    return found
+
+
+def untrained(subject: Named, seed: int) -> Encoder:
+    """The same architecture with the random weights that training would have begun from."""
+    return from_spec(subject.encoder.spec, subject.run.info["config"]["seed"] if subject.run else seed)
+
+
+def _start(init: str, spec: Spec) -> Encoder:
+    """The weights that --init began from."""
+    net = load_encoder(init)
+    net.spec = dataclasses.replace(net.spec, size=spec.size, channels=spec.channels, resize=spec.resize)
+    return net
+
+
+def where(device: str) -> tuple[torch.device, str]:
+    """The device and the precision of an evaluation."""
+    chosen = devices.pick(device)
+    return chosen, devices.precision("auto", chosen)

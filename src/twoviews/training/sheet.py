@@ -1,0 +1,116 @@
+"""A sheet of views as a PNG: each picture, two views of it, and under each view the numbers that made it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ..base import draws as rng
+from ..base.errors import UserError
+from ..base.files import write_whole
+from ..sources.source import Small
+from ..views.config import ViewConfig
+from ..views.draw import OPERATIONS, Draws, draw, view_keys
+from ..views.pipeline import Views, as_float
+from .plan import settings
+
+CELL, LINE = 168, 13
+
+
+def sheet(images: str | Path, out: Path, count: int = 8, **options: Any) -> list[dict[str, Any]]:
+    """Draw `count` keyed pictures with their views of epoch 0 into `out`; returns the draws, as JSON has them.
+
+    `options` are fields of TrainConfig. Raises UserError as `train` would.
+    """
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out {out}: the sheet is a .png file")
+    if count < 1:
+        raise UserError(f"--count is {count}; it must be at least 1")
+    pictures, source, config, _ = settings(images, options)
+    views = Views(**{name: getattr(config, name) for name in ViewConfig.__dataclass_fields__})
+    ids = rng.subset(len(source), count, config.seed, "sheet")
+    rows, described = [], []
+    for index in ids:
+        keys = rng.key(config.seed, "views", 0, np.array([index]))
+        image = source.read(int(index))
+        both = view_keys(keys)
+        sides = [np.full(2, side, np.int64) for side in image.shape[1:]]
+        drawn = draw(both, *sides, views.config)
+        pair = views(image[None] if isinstance(source, Small) else views.crop_pair(image, keys)[None], keys)
+        texts = [lines(drawn, row, views.config) for row in (0, 1)]
+        described.append(
+            {
+                "name": source.name(int(index)),
+                "views": [{k: v[row].tolist() for k, v in dataclasses.asdict(drawn).items()} for row in (0, 1)],
+            }
+        )
+        rows.append((source.name(int(index)), image, pair[0][0], pair[1][0], texts))
+    picture = compose(rows, pictures.spec, config)
+    write_whole(out, lambda part: picture.save(part, "PNG"))
+    return described
+
+
+def lines(d: Draws, row: int, c: ViewConfig) -> list[str]:
+    """The draws of one view in a few short lines."""
+    top, left, height, width = d.box[row]
+    out = []
+    if c.crop_min < 1:
+        out.append(f"crop {width}x{height} at {left},{top}{' · flip' if d.flip[row] and c.flip else ''}")
+    if d.jitter[row]:
+        names = [OPERATIONS[n] for n in d.order[row] if c.channels == 3 or OPERATIONS[n] in ("brightness", "contrast")]
+        out += [
+            f"{i + 1}. {name} {d.factors[row][OPERATIONS.index(name)]:{'+.2f' if name == 'hue' else '.2f'}}" for i, name in enumerate(names)
+        ]
+    if d.gray[row] and c.channels == 3:
+        out.append("gray")
+    if d.sigma[row]:
+        out.append(f"blur sigma {d.sigma[row]:.2f} px")
+    if c.rotate or c.zoom or c.shear or c.shift:
+        (a, b, x), (e, f, y) = d.affine[row]
+        out += [f"[{a:+.2f} {b:+.2f} {e:+.2f} {f:+.2f}]", f"shift {x / 2:+.2f}, {y / 2:+.2f}"]
+    if c.stroke:
+        out.append(f"stroke ^{d.stroke[row]:.2f}")
+    if c.noise:
+        out.append(f"noise {d.noise[row]:.2f}")
+    return out or ["no colour change"]
+
+
+def compose(rows: list, spec: str, config: ViewConfig) -> Image.Image:
+    """Cells side by side: original, first view, second view; captions under each row."""
+    font, small = ImageFont.load_default(13), ImageFont.load_default(11)
+    caption = LINE * (1 + max(len(text) for row in rows for text in row[4])) + 8
+    columns = 2 if len(rows) > 4 else 1
+    block, height = 3 * (CELL + 8) + 24, CELL + caption + 10
+    canvas = Image.new("RGB", (columns * block + 8, 34 + height * -(-len(rows) // columns)), "white")
+    pen = ImageDraw.Draw(canvas)
+    pen.text((10, 9), f"{spec}: picture, first view, second view ({config.size} px)", "black", font)
+    for number, (name, image, x1, x2, texts) in enumerate(rows):
+        x, y = 10 + (number % columns) * block, 34 + (number // columns) * height
+        for column, view in enumerate((as_float(image), x1, x2)):
+            canvas.paste(to_pil(view), (x + column * (CELL + 8), y))
+            text = (
+                [name if len(name) <= 28 else f"...{name[-25:]}", f"{image.shape[2]}x{image.shape[1]} px"]
+                if column == 0
+                else texts[column - 1]
+            )
+            for place, line in enumerate(text):
+                pen.text((x + column * (CELL + 8), y + CELL + 3 + place * LINE), line, "#333333", small)
+    return canvas
+
+
+def to_pil(view: Tensor) -> Image.Image:
+    """(C, H, W) in [0, 1] → a square cell; small pictures keep their pixels visible."""
+    array = (view.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).convert("RGB")
+    scale = CELL / max(picture.size)
+    filter = Image.Resampling.NEAREST if scale > 1.5 else Image.Resampling.BICUBIC
+    picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), filter)
+    cell = Image.new("RGB", (CELL, CELL), "#eeeeee")
+    cell.paste(picture, ((CELL - picture.width) // 2, (CELL - picture.height) // 2))
+    return cell
