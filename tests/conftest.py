@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("twoviews", deadline=None)  # the first call of a kernel is slow
+settings.load_profile("twoviews")
 
 SHARED = Path(os.environ.get("TWOVIEWS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,22 +11,18 @@ from .base import Encoder
 from .resnet import ConvBN
 
 
+WIDTHS = (32, 64, 64, 128, 128)
+POOLED = (0, 2)  # layers after which the side is halved
+
+
 class ConvNet(Encoder):
-    """Five layers of 64·width channels, halved in size twice: (N, C, S, S) in [0, 1] → h (N, num_features)."""
+    """Five 3×3 layers of WIDTHS · width channels, the side halved twice: (N, C, S, S) in [0, 1] → h (N, num_features)."""
 
     def __init__(self, width: float = 1, channels: int = 1):
         super().__init__()
-        w = max(1, round(64 * width))
-        self.layers = nn.ModuleList(
-            [
-                ConvBN(channels, w, 3),
-                ConvBN(w, w, 3),
-                ConvBN(w, 2 * w, 3),
-                ConvBN(2 * w, 2 * w, 3),
-                ConvBN(2 * w, 4 * w, 3),
-            ]
-        )
-        self.num_features = 4 * w
+        widths = [channels, *(max(1, round(w * width)) for w in WIDTHS)]
+        self.layers = nn.ModuleList([ConvBN(a, b, 3) for a, b in itertools.pairwise(widths)])
+        self.num_features = widths[-1]
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -32,6 +30,6 @@ class ConvNet(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         for number, layer in enumerate(self.layers):
             x = layer(x)
-            if number in (1, 3):
+            if number in POOLED:
                 x = F.max_pool2d(x, 2)
         return x.mean((2, 3))
