@@ -33,7 +33,9 @@ def test_lars_step_by_step(decay, momentum, lr, seed):
     optimizer = LARS(
         [{"params": params, "weight_decay": decay}, {"params": [bias], "weight_decay": 0.0, "adapt": False}], lr=lr, momentum=momentum
     )
-    wanted = [(t, torch.zeros_like(t), decay, True) for t in [*tensors]] + [(torch.ones(3, dtype=torch.float64), torch.zeros(3), 0.0, False)]
+    wanted = [(t, torch.zeros_like(t), decay, True) for t in [*tensors]] + [
+        (torch.ones(3, dtype=torch.float64), torch.zeros(3), 0.0, False)
+    ]
     for _ in range(3):
         for p in [*params, bias]:
             p.grad = torch.randn(p.shape, generator=generator, dtype=torch.float64)

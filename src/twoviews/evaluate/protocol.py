@@ -205,8 +205,9 @@ def describe(verb: str, config: EvalConfig) -> str:
             "cosine, no weight decay"
         )
     return (
-        f"logistic regression by L-BFGS on frozen h (centred, length √d); l2 of 45 values (1e-6 to 1e5, from strong to weak, ended after {PATIENCE} no better) "
-        f"by cross-entropy on {100 * VALIDATION:.0f} % of the training labels (the strongest within a standard error of the best), then refitted on all; below {TUNE} labels a class l2 = {FIXED:g}"
+        f"logistic regression by L-BFGS on frozen h (centred, length √d); l2 of 45 values from 1e5 to 1e-6 (ended after {PATIENCE} no better) by "
+        f"cross-entropy on {100 * VALIDATION:.0f} % of the training labels: the strongest within a standard error of the best, then refitted on all; "
+        f"below {TUNE} labels a class l2 = {FIXED:g}"
     )
 
 

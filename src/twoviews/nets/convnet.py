@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from .base import Encoder
 from .resnet import ConvBN
 
-
 WIDTHS = (32, 64, 64, 128, 128)
 POOLED = (0, 2)  # layers after which the side is halved
 

@@ -90,9 +90,14 @@ def from_spec(spec: Spec, seed: int = 0) -> Encoder:
 
 def save_encoder(path: Path, net: Encoder, provenance: dict[str, Any]) -> None:
     """Write weights, spec and provenance into one safetensors file, whole or not at all."""
-    header = {"twoviews": json.dumps({"spec": dataclasses.asdict(net.spec), "num_features": net.num_features, **provenance})}
-    tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
-    write_whole(path, lambda part: save_file(tensors, part, header))
+    save_module(path, net, {"spec": dataclasses.asdict(net.spec), "num_features": net.num_features, **provenance})
+
+
+def save_module(path: Path, module: nn.Module, header: dict[str, Any]) -> None:
+    """A module's tensors and a header of JSON as one safetensors file. One header key only: the format does not keep the order of several,
+    and equal weights are to be equal files."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    write_whole(path, lambda part: save_file(tensors, part, {"twoviews": json.dumps(header)}))
 
 
 def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder:

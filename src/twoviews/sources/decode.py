@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from ..base.errors import TwoviewsError
 
@@ -24,20 +23,7 @@ class Unreadable(TwoviewsError):
 
 
 def decode(data: bytes, channels: int = 3) -> Tensor:
-    """Bytes of a picture file → uint8 (C, H, W) with 1 or 3 channels. Raises Unreadable with the reason.
-
-    Plain small JPEGs take torchvision's decoder (the same libjpeg, about four times faster); all else takes Pillow.
-    """
-    if data[:3] == b"\xff\xd8\xff" and b"Exif" not in data[:4096] and len(data) < 16_384:
-        try:
-            image = decode_jpeg(
-                torch.frombuffer(bytearray(data), dtype=torch.uint8),
-                ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY,
-            )
-            if isinstance(image, Tensor) and data[-2:] == b"\xff\xd9":  # a truncated file is filled with gray there; Pillow says so
-                return image
-        except RuntimeError:
-            pass  # Pillow knows more forms (CMYK), and gives better reasons
+    """Bytes of a picture file → uint8 (C, H, W) with 1 or 3 channels. Raises Unreadable with the reason."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             return from_pil(image, channels)
@@ -55,7 +41,9 @@ def from_pil(image: Image.Image, channels: int = 3) -> Tensor:
         raise Unreadable(f"more than {MAX_PIXELS:,} pixels: refused as a decompression bomb")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        array = np.nan_to_num(np.asarray(image, np.float64))
+        array = np.asarray(image, np.float64)
+        if not np.isfinite(array).all():
+            raise Unreadable("holds values that are not numbers")
         top = 65535.0 if image.mode.startswith("I") and array.max(initial=0) > 255 else max(255.0, array.max(initial=0))
         image = Image.fromarray((array.clip(0, top) * (255 / top)).round().astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:

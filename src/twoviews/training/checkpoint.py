@@ -67,9 +67,13 @@ def flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[s
 
 
 def restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-    """The inverse of `flatten`."""
+    """The inverse of `flatten`. Each tensor gets its parameter's memory format: fused optimizers walk both in memory order."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**tensors, **values}.items():
-        parameter, key = name.split(".", 1)
-        state.setdefault(int(parameter), {})[key] = value
+        index, key = name.split(".", 1)
+        parameter = parameters[int(index)]
+        if isinstance(value, Tensor) and value.shape == parameter.shape:
+            value = torch.empty_like(parameter).copy_(value)
+        state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

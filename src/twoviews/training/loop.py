@@ -22,7 +22,7 @@ from ..base.device import describe as describe_device
 from ..base.errors import RunError, UserError
 from ..base.files import locked, write_whole
 from ..losses.nt_xent import chance, contrastive_metrics
-from ..nets.encoder import save_encoder
+from ..nets.encoder import WEIGHTS, save_encoder, save_module
 from ..probes.features import Cut
 from ..probes.quality import alignment, uniformity, verdict
 from ..sources.loader import Batch, Loader
@@ -227,18 +227,11 @@ class Trainer:
         checkpoint.save(self.run.path, self.done, self.model, self.step.optimizer, state, self.config.keep_every)
 
     def write_encoder(self, epoch: int) -> None:
-        from safetensors.torch import save_file
-
-        save_encoder(
-            self.run.path / "encoder.safetensors",
-            self.plan.encoder,
-            {"epoch": epoch, "step": self.done, "source": self.plan.origin},
-        )
-        head = {k: v.detach().cpu().contiguous() for k, v in self.plan.head.state_dict().items()}
-        if head:
+        """encoder.safetensors and head.safetensors, each usable without the rest."""
+        save_encoder(self.run.path / WEIGHTS, self.plan.encoder, {"epoch": epoch, "step": self.done, "source": self.plan.origin})
+        if self.plan.head.dense:
             c = self.config
-            described = {"head": c.head, "head_features": str(c.head_features), "head_norm": str(c.head_norm)}
-            write_whole(self.run.path / HEAD, lambda part: save_file(head, part, described))
+            save_module(self.run.path / HEAD, self.plan.head, {"head": c.head, "features": c.head_features, "norm": c.head_norm})
 
     def write_skipped(self) -> None:
         """skipped.csv: the pictures that could not be read, with the reason."""

@@ -1,0 +1,110 @@
+"""Two views from pictures and keys: what they depend on, and that both ways of making them agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twoviews.base import draws as rng
+from twoviews.base.errors import UserError
+from twoviews.training.recipes import RECIPES
+from twoviews.views.config import ViewConfig
+from twoviews.views.evaluation import evaluation_view
+from twoviews.views.pipeline import Views
+
+FIELDS = ViewConfig.__dataclass_fields__
+
+
+def pictures(n=12, channels=3, size=32):
+    return torch.randint(0, 256, (n, channels, size, size), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+
+
+def of_recipe(name, **more):
+    return Views(**{k: v for k, v in RECIPES[name].values.items() if k in FIELDS} | more)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipes_views(name):
+    views = of_recipe(name)
+    x1, x2 = views(pictures(channels=views.config.channels), rng.key(0, 0, np.arange(12)))
+    for x in (x1, x2):
+        assert x.shape == (12, views.config.channels, views.config.size, views.config.size)
+        assert x.dtype == torch.float32
+        assert 0 <= x.min() <= x.max() <= 1
+    assert (x1 != x2).flatten(1).any(1).all()
+
+
+@given(st.permutations(range(12)), st.integers(1, 12), st.sampled_from(list(RECIPES)))
+@settings(max_examples=12)
+def test_a_view_depends_on_its_picture_and_key_only(order, count, name):
+    """Whatever else is in the batch, and wherever it stands: the numbers are the same, the pixels within rounding."""
+    views = of_recipe(name, size=24)
+    images, keys = pictures(channels=views.config.channels), rng.key(7, 3, np.arange(12))
+    all1, all2 = views(images, keys)
+    some = np.array(order[:count])
+    x1, x2 = views(images[torch.from_numpy(some)], keys[some])
+    assert (x1 - all1[some]).abs().max() < 1e-5
+    assert (x2 - all2[some]).abs().max() < 1e-5
+
+
+def test_epochs_seeds_and_views_differ():
+    views, images = of_recipe("cifar10"), pictures(1).repeat(2, 1, 1, 1)
+    x1, x2 = views(images, np.concatenate([rng.key(0, "views", 0, 5), rng.key(0, "views", 1, 5)]))
+    assert (x1[0] != x1[1]).any()
+    assert (x1[0] != x2[0]).any()
+
+
+def test_everything_off_is_the_picture():
+    views = Views(size=32, crop_min=1.0, flip=0.0, strength=0.0, blur=0.0)
+    images = pictures()
+    x1, x2 = views(images, rng.key(0, np.arange(12)))
+    assert (x1 == images.float() / 255).all()
+    assert (x2 == x1).all()
+
+
+def test_always_flip():
+    views, images = Views(size=32, crop_min=1.0, flip=1.0, strength=0.0, blur=0.0), pictures()
+    assert (views(images, rng.key(0, np.arange(12)))[0] == images.flip(3).float() / 255).all()
+
+
+@pytest.mark.parametrize("resize", ["antialias", "official"])
+def test_worker_and_batch_agree(resize):
+    """crop_pair in a worker, then the rest in the batch: as all in the batch, up to the rounding to whole gray levels."""
+    views = Views(size=24, resize=resize, strength=0.5)
+    images, keys = pictures(), rng.key(3, np.arange(12))
+    whole = views(images, keys)
+    cut = torch.stack([views.crop_pair(image, keys[n : n + 1]) for n, image in enumerate(images)])
+    assert cut.shape == (12, 2, 3, 24, 24)
+    assert cut.dtype == torch.uint8
+    for ours, other in zip(views(cut, keys), whole, strict=True):
+        difference = (ours - other).abs()
+        assert difference.mean() < 0.012  # a gray level, spread by the colour factors
+        assert difference.quantile(0.999) < 0.25  # hue of nearly gray pixels
+
+
+def test_color_meanings_differ_only_where_they_should():
+    keys, images = rng.key(0, np.arange(12)), pictures()
+    one, two = (Views(size=32, color=c, strength=1.0, blur=0.0)(images, keys)[0] for c in ("official", "torchvision"))
+    assert (one != two).any()
+    plain = [Views(size=32, color=c, strength=0.0, blur=0.0)(images, keys)[0] for c in ("official", "torchvision")]
+    assert (plain[0] == plain[1]).all()
+
+
+def test_settings_out_of_range():
+    for wrong in ({"flip": 1.5}, {"size": 1}, {"strength": -1}, {"crop_min": 0}, {"strength": 2.0}, {"channels": 0}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            Views(**wrong)
+    with pytest.raises(TypeError):
+        Views(siz=3)
+
+
+def test_evaluation_view():
+    images = pictures(2, size=32)
+    assert (evaluation_view(images, 32) == images.float() / 255).all(), "up to 32 px: no crop, no resize"
+    assert evaluation_view(images, 16).shape == (2, 3, 16, 16)
+    big = pictures(2, size=80)
+    assert evaluation_view(big, 64).shape == (2, 3, 64, 64)
+    assert (evaluation_view(big, 70)[..., 10:-10, 10:-10] - big[..., 15:-15, 15:-15].float() / 255).abs().max() < 1e-5, "0.875 of 80 is 70"
