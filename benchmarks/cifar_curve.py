@@ -8,6 +8,7 @@ Command: python benchmarks/cifar_curve.py --images PATH-TO-CIFAR-10-PARQUET --js
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from typing import Any
@@ -27,7 +28,6 @@ from twoviews.sources.source import Small, part
 from twoviews.sources.spec import open_pictures
 from twoviews.training.plan import Plan, prepare
 from twoviews.training.step import Step
-from twoviews.views.config import ViewConfig
 from twoviews.views.pipeline import Views
 
 
@@ -92,7 +92,7 @@ def sides(images: str, count: int, options: dict[str, Any]) -> list[Side]:
         plan.schedule = type(plan.schedule)(plan.schedule.peak, round(plan.config.warmup_epochs * steps), steps * plan.config.epochs)
         c = plan.config
         ours = name == "twoviews"
-        views = Views(**{f: getattr(c, f) for f in ViewConfig.__dataclass_fields__}) if ours else (lambda pair, keys: (pair[0], pair[1]))
+        views = Views.of(c) if ours else (lambda pair, keys: (pair[0], pair[1]))
         loss = None if ours else NTXentLoss(temperature=c.temperature)
         plan.encoder.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         plan.head.train()
@@ -100,9 +100,12 @@ def sides(images: str, count: int, options: dict[str, Any]) -> list[Side]:
     return out
 
 
+opened = functools.cache(open_pictures)
+
+
 def measure(side: Side, images: str, labelled: int, tested: int) -> dict[str, float]:
     """kNN and linear accuracy on test pictures, from `labelled` training labels."""
-    pictures = open_pictures(images)
+    pictures = opened(images)
     train, test = pictures.splits["train"], pictures.splits["test"]
     train, test = (
         part(train, rng.subset(len(train), labelled, "labels")),

@@ -102,6 +102,13 @@ def test_antialiased_resize(golden):
         assert far(ours, arrays[f"antialias_resize32_{number}"]) <= 1e-5
 
 
+def test_resize_of_the_first_version(golden):
+    arrays, boxes = golden("resize_other"), golden("crop")
+    for number, box in enumerate(boxes["boxes_yxhw"]):
+        ours = crop_resize(tensor(boxes["image"]), box[None].astype(np.int64), 32, "official-v1")
+        assert far(ours, arrays[f"tf1_resize32_{number}"]) <= 1e-6
+
+
 def test_resize_table(golden):
     arrays = golden("resize_table")
     x = tensor(arrays["image"])

@@ -216,6 +216,22 @@ def test_a_folder_of_photos(photos, tmp_path):
     assert hashes(run.path) == hashes(again.path), "the number of workers changes nothing"
 
 
+def test_a_signal_to_the_whole_group(photos, tmp_path):
+    """As schedulers send it: to the workers too."""
+    command = [sys.executable, "-m", "twoviews", "train", str(photos), "--out", str(tmp_path / "run"), "--workers", "2", "--epochs", "500"]
+    command += ["--encoder", "resnet18", "--width", "0.125", "--size", "32", "--batch", "8", "--log-every", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True)
+    board = tmp_path / "run" / "tensorboard"
+    while process.poll() is None and not board.exists():
+        time.sleep(0.05)
+    time.sleep(1.5)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "Traceback" not in err
+    assert len(checkpoint.existing(tmp_path / "run")) == 1
+
+
 def test_init_from_a_run(photos, tmp_path, never_killed):
     first = tv.train(photos, tmp_path / "first", **PHOTOS)
     second = tv.train(

@@ -1,4 +1,4 @@
-"""`twoviews VERB …`: finds the verb, turns every error into one message and an exit code (DESIGN rule 5).
+"""`twoviews VERB …`: finds the verb, turns every error into one message and an exit code.
 
 2: what the user can mend before a run; 1: what broke in it; 130, 143: stopped by a signal, with a checkpoint.
 """

@@ -17,7 +17,7 @@ from ..base import draws as rng
 from ..base.console import track
 from ..optim.schedule import official
 from ..sources.loader import Loader
-from ..sources.source import ImageSource
+from ..sources.source import ImageSource, Small
 from ..views.draw import draw
 from ..views.pipeline import Views, as_float
 
@@ -27,7 +27,8 @@ RATE = 0.1
 class OneView:
     """Crop and flip of each picture, one view: what linear evaluation and fine-tuning train on."""
 
-    def __init__(self, size: int, channels: int, resize: str):
+    def __init__(self, size: int, channels: int, resize: str, in_memory: bool):
+        self.in_memory = in_memory
         self.views = Views(size=size, channels=channels, resize=resize, strength=0.0, blur=0.0)
 
     def __call__(self, image: Tensor, key: rng.Keys) -> Tensor:
@@ -36,13 +37,11 @@ class OneView:
 
     def batch(self, images: Tensor, keys: rng.Keys) -> Tensor:
         """From memory: (n, C, H, W) uint8 → (n, C, S, S) float32; what `__call__` has cut passes."""
-        first = rng.extend(keys, 0)
-        if images.shape[2:] == (self.views.config.size,) * 2 and not self.in_memory:
+        if not self.in_memory:
             return as_float(images)
+        first = rng.extend(keys, 0)
         heights, widths = (np.full(len(images), side, np.int64) for side in images.shape[2:])
         return self.views.geometry(as_float(images), draw(first, heights, widths, self.views.config)).clamp(0, 1)
-
-    in_memory = True
 
 
 def sgd(
@@ -61,10 +60,7 @@ def sgd(
     seed: int,
 ) -> tuple[Tensor, Tensor]:
     """Weights (d, classes) and bias (classes,) after `epochs` passes over the pictures `ids` of `source`, whose labels are y (n,)."""
-    from ..sources.source import Small
-
-    view = OneView(size, source.read(int(ids[0])).shape[0], resize)
-    view.in_memory = isinstance(source, Small)
+    view = OneView(size, source.read(int(ids[0])).shape[0], resize, isinstance(source, Small))
     loader, batch = Loader(source, view, workers), min(batch, len(ids))
     steps = len(ids) // batch
     schedule = official(RATE, "linear", 0, batch, steps * batch, epochs)

@@ -1,4 +1,4 @@
-"""Batch normalisation as the official networks have it: the moving variance follows the biased batch variance (OFFICIAL_DETAILS §7).
+"""Batch normalisation as the official networks have it: the moving variance follows the biased batch variance (docs/fidelity.md).
 
 PyTorch's layer follows the unbiased one; for a head's 2n rows and small n that is visible, and the golden numbers hold only with this.
 """

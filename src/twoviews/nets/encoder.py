@@ -25,7 +25,7 @@ from .resnet import BLOCKS, ResNet
 NAMES = (*(f"resnet{depth}" for depth in BLOCKS), "convnet")
 LIBRARIES = ("timm", "torchvision")
 STEMS = ("imagenet", "small")
-SK_RATIO = 0.0625  # every published SK network (OFFICIAL.md)
+SK_RATIO = 0.0625  # every published SK network (docs/fidelity.md)
 WEIGHTS = "encoder.safetensors"
 
 

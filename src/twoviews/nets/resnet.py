@@ -1,4 +1,4 @@
-"""The ResNets of SimCLR v1 and v2 (He et al. 2016; selective kernels: Li et al. 2019), equal to the official code (OFFICIAL_DETAILS §7).
+"""The ResNets of SimCLR v1 and v2 (He et al. 2016; selective kernels: Li et al. 2019), equal to the official code (docs/fidelity.md).
 
 They differ from torchvision's: a projection shortcut in every group, TensorFlow's pooling borders, zero-started last gammas, truncated
 normal weights of variance 1/fan_in, biased moving variances. Modules are made in Keras' order (shortcut before main path), so the K-th

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+STEPS = 50
+
 
 class Logistic:
     """Fits of one training set: mean cross-entropy + l2/2·‖w‖² (the bias is free), each starting from the last.
@@ -15,19 +17,19 @@ class Logistic:
     Shapes: x (n, d), y (n,) long. Small problems are solved in float64.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, classes: int, iterations: int = 200):
+    def __init__(self, x: Tensor, y: Tensor, classes: int):
         dtype = torch.float64 if x.numel() < 5_000_000 and x.device.type != "mps" else torch.float32
-        self.x, self.y, self.iterations = x.to(dtype), y, iterations
+        self.x, self.y = x.to(dtype), y
         self.parameters = torch.zeros(x.shape[1] + 1, classes, dtype=dtype, device=x.device)
         self.target = F.one_hot(y, classes).to(dtype)
 
-    def fit(self, l2: float) -> tuple[Tensor, Tensor]:
+    def fit(self, l2: float, iterations: int = 200) -> tuple[Tensor, Tensor]:
         """Weights (d, classes) and bias (classes,) for this strength, float32."""
         p = self.parameters
         p.grad = gradient = torch.empty_like(p)
         optimizer = torch.optim.LBFGS(
             [p],
-            max_iter=self.iterations,
+            max_iter=iterations,
             history_size=20,
             line_search_fn="strong_wolfe",
             tolerance_grad=1e-6,
@@ -49,6 +51,6 @@ class Logistic:
         return p[:-1].float().clone(), p[-1].float().clone()
 
     def path(self, strengths: list[float]) -> Iterator[tuple[float, Tensor, Tensor]]:
-        """(l2, weights, bias) from the strongest to the weakest, so that each start is close."""
+        """(l2, weights, bias) from the strongest to the weakest, so that each start is close and STEPS iterations are enough."""
         for l2 in sorted(strengths, reverse=True):
-            yield l2, *self.fit(l2)
+            yield l2, *self.fit(l2, STEPS)

@@ -6,6 +6,7 @@ A batch is uint8 on the host; what a worker does to a picture is a function of (
 from __future__ import annotations
 
 import dataclasses
+import signal
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -56,6 +57,7 @@ class Loader:
                 collate_fn=torch.stack,
                 pin_memory=pin,
                 persistent_workers=workers > 0,
+                worker_init_fn=_calm,
                 prefetch_factor=2 if workers > 0 else None,
             )
 
@@ -68,6 +70,12 @@ class Loader:
         self.plan.batches = batches
         for (ids, keys), images in zip(batches, self.loader, strict=True):
             yield Batch(ids, keys, images)
+
+
+def _calm(worker: int) -> None:
+    """Ctrl-C is the main process's business; SIGTERM ends a worker, whatever handler it inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Plan:

@@ -86,7 +86,7 @@ class Trainer:
 
     def __init__(self, plan: Plan, run: Run, views: PairMaker | None, loss: Loss | None):
         self.plan, self.config, self.run, c = plan, plan.config, run, plan.config
-        self.views = views or Views(**{f: getattr(c, f) for f in Views().config.__dataclass_fields__})
+        self.views = views or Views.of(c)
         encoder = plan.encoder.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = nn.ModuleDict({"encoder": encoder, "head": plan.head.to(plan.device)})
         self.step = Step(c, encoder, plan.head, self.views, plan.schedule, plan.device, plan.precision, loss)
@@ -141,7 +141,13 @@ class Trainer:
         self.model.train()
         while self.done < (epoch + 1) * per_epoch:
             waiting = time.perf_counter()
-            batch = next(batches)
+            try:
+                batch = next(batches)
+            except RuntimeError:  # a signal to the whole group ends the workers too
+                if self.signal is None:
+                    raise
+                self.save(log)
+                raise Stopped(self.signal, self.run.path, self.done) from None
             waited = time.perf_counter() - waiting
             loss, z1, z2 = self.step(batch, self.done)
             self.done += 1
@@ -273,6 +279,8 @@ class Trainer:
         )
 
     def on_signal(self, number: int, frame: Any) -> None:
+        if self.signal is not None:  # asked twice: do not wait for the step
+            raise KeyboardInterrupt
         self.signal = number
 
 

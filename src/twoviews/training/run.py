@@ -1,4 +1,4 @@
-"""The RUN folder: where each thing of a training lies, who it belongs to, and whether a command may go on in it (DESIGN §3)."""
+"""The RUN folder: where each thing of a training lies, who it belongs to, and whether a command may go on in it."""
 
 from __future__ import annotations
 

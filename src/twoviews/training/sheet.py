@@ -33,7 +33,7 @@ def sheet(images: str | Path, out: Path, count: int = 8, **options: Any) -> list
     if count < 1:
         raise UserError(f"--count is {count}; it must be at least 1")
     pictures, source, config, _ = settings(images, options)
-    views = Views(**{name: getattr(config, name) for name in ViewConfig.__dataclass_fields__})
+    views = Views.of(config)
     ids = rng.subset(len(source), count, config.seed, "sheet")
     rows, described = [], []
     for index in ids:

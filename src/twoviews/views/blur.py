@@ -1,6 +1,6 @@
 """Gaussian blur with a sigma of its own for every picture: a separable map whose weights are a band (see crop.py).
 
-Zero padding without renormalisation, so borders darken, as in the official code (OFFICIAL_DETAILS §2).
+Zero padding without renormalisation, so borders darken, as in the official code (docs/fidelity.md).
 """
 
 from __future__ import annotations

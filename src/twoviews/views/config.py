@@ -23,7 +23,9 @@ class ViewConfig:
         "official", "rule for the crop box: the official code's or torchvision's (docs/fidelity.md)"
     )
     crop_min: float = setting(0.08, "smallest share of the picture that a crop takes; 1 = no crop (paper A)")
-    resize: Literal["antialias", "official"] = setting("antialias", "filter: bicubic with antialiasing, or the official code's without")
+    resize: Literal["antialias", "official", "official-v1"] = setting(
+        "antialias", "bicubic filter: antialiased, the official code's, or that of its first version (docs/fidelity.md)"
+    )
     flip: float = setting(0.5, "probability of a left-right flip (paper A)")
     strength: float = setting(
         1.0,

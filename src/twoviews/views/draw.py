@@ -1,4 +1,4 @@
-"""The numbers of the views: where to crop, how much to jitter. NumPy on the host, keyed: no state, no device (DESIGN rule 4.2).
+"""The numbers of the views: where to crop, how much to jitter. NumPy on the host, keyed: no state, no device (docs/architecture.md).
 
 One key is one view of one picture. Each purpose has a stream of its own, so a new setting does not move the others' numbers.
 The crop boxes follow TensorFlow's sample_distorted_bounding_box as the official code calls it; `torchvision_boxes` is the other rule.
@@ -76,7 +76,7 @@ def draw(keys: Keys, heights: Int, widths: Int, config: ViewConfig) -> Draws:
 
 
 def official_boxes(keys: Keys, heights: Int, widths: Int, area_min: float, attempts: int = 100) -> Int:
-    """Crop boxes by TensorFlow's rule (OFFICIAL_DETAILS §2): whole-number heights drawn uniformly, aspect 3/4 to 4/3, effective area
+    """Crop boxes by TensorFlow's rule (docs/fidelity.md): whole-number heights drawn uniformly, aspect 3/4 to 4/3, effective area
     at least a tenth, the last offset never drawn, the whole picture after 100 failures. Shape (m, 4): top, left, height, width."""
     box = np.stack([np.zeros_like(heights), np.zeros_like(widths), heights, widths], axis=1)
     pending = np.arange(len(keys))

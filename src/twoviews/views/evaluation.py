@@ -22,7 +22,7 @@ def evaluation_view(images: Tensor, size: int, resize: str = "antialias") -> Ten
     if size <= SMALL and (height, width) == (size, size):
         return x
     box = (0, 0, height, width) if size <= SMALL else central_box(height, width)
-    if resize == "official":
-        return crop_resize(x, np.tile(np.array(box), (len(x), 1)), size, "official").clamp(0, 1)
+    if resize != "antialias":
+        return crop_resize(x, np.tile(np.array(box), (len(x), 1)), size, resize).clamp(0, 1)
     top, left, h, w = box
     return TF.resized_crop(x, top, left, h, w, [size, size], TF.InterpolationMode.BICUBIC, antialias=True).clamp(0, 1)

@@ -34,6 +34,11 @@ class Views:
     def __init__(self, config: ViewConfig | None = None, /, **settings: Any):
         self.config = dataclasses.replace(config, **settings) if config else ViewConfig(**settings)
 
+    @classmethod
+    def of(cls, config: ViewConfig) -> Views:
+        """The views of a config that extends ViewConfig, such as TrainConfig."""
+        return cls(**{name: getattr(config, name) for name in ViewConfig.__dataclass_fields__})
+
     def __call__(self, images: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
         """Shapes: images (n, C, H, W) uint8 or float in [0, 1], keys (n,) → two tensors (n, C, S, S) float32 in [0, 1].
 
@@ -82,12 +87,12 @@ class Views:
     def crop_pair(self, image: Tensor, key: Keys) -> Tensor:
         """Both crops of one picture of any size, for the workers. Shapes: (C, H, W) uint8, key (1,) → (2, C, S, S) uint8.
 
-        With `antialias` torchvision's uint8 resize is used, which rounds to whole gray levels; with `official` our own weights.
+        With `antialias` torchvision's uint8 resize is used, which rounds to whole gray levels; otherwise our own weights.
         """
         c = self.config
         heights, widths = _sizes(image[None])
         d = draw(view_keys(key), np.repeat(heights, 2), np.repeat(widths, 2), c)
-        if c.resize == "official" or c.rotate or c.zoom or c.shear or c.shift or c.warp:
+        if c.resize != "antialias" or c.rotate or c.zoom or c.shear or c.shift or c.warp:
             return as_uint8(self.geometry(as_float(image)[None].repeat(2, 1, 1, 1), d))
         views = []
         for (top, left, height, width), flipped in zip(d.box.tolist(), d.flip.tolist(), strict=True):
