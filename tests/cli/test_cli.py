@@ -28,6 +28,15 @@ QUICK = [
     ["train", "digits", "--batch", "many"],
     ["train", "digits", "--optimizer", "lar"],
     ["knn", "a", "b", "c"],
+    ["train", "digits", "--temperature", "0"],
+    ["train", "digits", "--recipe", "digts"],
+    ["train", "digits", "--encoder", "resnet5"],
+    ["train", "nowhere"],
+    ["train", "digits", "--init", "nowhere"],
+    ["knn", "nowhere", "digits"],
+    ["linear", "timm:resnet50", "digits", "--labels", "few"],
+    ["linear", "timm:resnet50", "nowhere"],
+    ["views", "digits", "--strength", "-1"],
 ]
 
 
@@ -139,7 +148,7 @@ def test_the_whole_trip(place, tmp_path):
     assert "k = 5" in done.stderr
     figures = json.loads((tmp_path / "knn.json").read_text())
     assert [row["subject"] for row in figures["rows"]] == ["twoviews", "untrained", "pixels"]
-    assert json.loads((tmp_path / "run" / "eval" / "knn-digits.json").read_text()) == figures
+    assert json.loads((tmp_path / "run" / "eval" / "knn-digits-all.json").read_text()) == figures
     done = twoviews(
         "linear", tmp_path / "run", "digits", "--labels-per-class", "1", "5", "--labels", "10%", "--seeds", "2", "--baselines", "none"
     )

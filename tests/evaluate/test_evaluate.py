@@ -14,7 +14,7 @@ from PIL import Image
 
 import twoviews as tv
 from twoviews.evaluate import labels as labelling
-from twoviews.evaluate.config import EvalConfig
+from twoviews.evaluate.config import Amount, EvalConfig, amount
 from twoviews.evaluate.intervals import over_seeds, summary, wilson
 from twoviews.evaluate.linear import choose_l2, lbfgs
 from twoviews.evaluate.protocol import evaluate
@@ -39,28 +39,28 @@ def test_intervals():
     ("text", "want"), [("all", "all"), ("5", "5 per class"), ("2-per-class", "2 per class"), ("1%", "1 %"), ("12.5 %", "12.5 %")]
 )
 def test_amounts(text, want):
-    assert str(labelling.amount(text)) == want
+    assert str(amount(text)) == want
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "0%", "101%", "1.5"])
 def test_wrong_amounts(text):
     with pytest.raises(tv.UserError, match="not understood"):
-        labelling.amount(text)
+        amount(text)
 
 
 @given(st.integers(2, 6), st.integers(1, 8), st.integers(0, 50))
 def test_chosen_labels_are_balanced_and_keyed(classes, count, seed):
     y = np.arange(60) % classes
-    chosen = labelling.choose(y, classes, labelling.Amount(per_class=count), "labels", seed)
+    chosen = labelling.choose(y, classes, Amount(per_class=count), "labels", seed)
     assert np.bincount(y[chosen], minlength=classes).tolist() == [count] * classes
-    assert (chosen == labelling.choose(y, classes, labelling.Amount(per_class=count), "labels", seed)).all()
-    more = labelling.choose(y, classes, labelling.Amount(per_class=count + 1), "labels", seed)
+    assert (chosen == labelling.choose(y, classes, Amount(per_class=count), "labels", seed)).all()
+    more = labelling.choose(y, classes, Amount(per_class=count + 1), "labels", seed)
     assert set(chosen) < set(more), "more labels include the fewer"
 
 
 def test_too_few_labels():
     with pytest.raises(tv.UserError, match="class 1 has only 2"):
-        labelling.choose(np.array([0, 0, 0, 1, 1]), 2, labelling.Amount(per_class=3), 0)
+        labelling.choose(np.array([0, 0, 0, 1, 1]), 2, Amount(per_class=3), 0)
 
 
 def blobs(n=200, d=10, classes=4, spread=1.0, seed=0):
@@ -120,7 +120,7 @@ def test_colours_are_found(options):
     result = measure(net=net, labels=("all",), baselines=("pixels", "histogram", "untrained"), **options)
     by = {row["subject"]: row for row in result.rows}
     assert by["pixels"]["top1"]["mean"] > 0.9
-    assert by["twoviews"]["weights_unchanged"] if "twoviews" in by else by["colours"]["weights_unchanged"]
+    assert by["twoviews"]["weights_unchanged"]
     assert by["untrained"]["weights_sha256"]
     assert all(row["tested"] == 60 and row["labels_used"] == 90 for row in result.rows)
     assert "top5" not in by["pixels"], "three classes have no top-5"
@@ -152,6 +152,13 @@ def test_an_encoder_that_changes_while_it_is_measured_is_refused():
 
     with pytest.raises(tv.RunError, match="changed while it was evaluated"):
         measure("knn", adopt(Moving(), 3, 12, "antialias"), baselines=())
+
+
+def test_an_encoder_and_a_source_in_memory():
+    net = encoder("resnet18", width=0.125, stem="small", size=12)
+    result = tv.knn(net, colored(60), seeds=2, k=3)
+    assert [row["subject"] for row in result.rows] == ["twoviews", "untrained", "pixels"]
+    assert result.about["images"]["spec"] == "a source of your own"
 
 
 def test_batch_norm_is_in_evaluation_mode():

@@ -2,39 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from .evaluation import measuring
 
-from cyclopts import Parameter
-
-from ..evaluate.config import EvalConfig
-from .evaluation import measure
-from .options import from_dataclass
-
-OPTIONS = (
-    "labels",
-    "seeds",
-    "seed",
-    "baselines",
-    "protocol",
-    "epochs",
-    "batch",
-    "size",
-    "device",
-    "workers",
-    "root",
-    "download",
+command = measuring(
+    "linear",
+    "Accuracy of a linear classifier on frozen h, beside raw pixels and an untrained encoder; also from few labels.",
+    ("protocol", "epochs", "batch"),
 )
-
-
-@from_dataclass(EvalConfig, OPTIONS)
-def command(
-    encoder: str,
-    images: str,
-    /,
-    *,
-    json: Annotated[Path | None, Parameter(help="also write the figures to this file")] = None,
-    **options,
-) -> None:
-    """Accuracy of a linear classifier on frozen h, beside raw pixels and an untrained encoder. ENCODER: a RUN, a .safetensors file, timm:NAME or torchvision:NAME."""
-    measure("linear", encoder, images, json, options)

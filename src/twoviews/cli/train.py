@@ -7,23 +7,26 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..training.check import check
 from ..training.config import TrainConfig
 from .options import from_dataclass
 
 
 @from_dataclass(TrainConfig)
 def command(
-    images: str,
+    images: Annotated[str, Parameter(help="a folder of pictures, Parquet files, or digits, cifar10, cifar100, stl10, fashion-mnist")],
     /,
     *,
     out: Annotated[Path | None, Parameter(help="the RUN folder; the same command goes on in it [default: runs/NAME]")] = None,
     json: Annotated[Path | None, Parameter(help="write what the run reached as JSON")] = None,
     **options,
 ) -> None:
-    """Train an encoder on unlabelled pictures: a folder, a Parquet file or a folder of them, or a set (digits, cifar10, cifar100, stl10, fashion-mnist).
+    """Train an encoder on unlabelled pictures.
 
-    It may be killed anywhere: the same command goes on from its checkpoint. Labels are not used (where there are any, they only feed the probes that are shown).
+    It may be killed anywhere: the same command goes on from its checkpoint. Labels are not used; where there are any, they only feed the
+    probes that are shown.
     """
+    check(images, out, options)
     from ..base.files import write_json
     from ..training.loop import train
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..training.check import check
 from ..training.config import TrainConfig
 from ..views.config import ViewConfig
 from .options import from_dataclass
@@ -16,7 +17,7 @@ OPTIONS = ("recipe", "seed", "root", "download", *ViewConfig.__dataclass_fields_
 
 @from_dataclass(TrainConfig, OPTIONS)
 def command(
-    images: str,
+    images: Annotated[str, Parameter(help="a folder of pictures, Parquet files, or a set")],
     /,
     *,
     out: Annotated[Path, Parameter(help="the PNG file")] = Path("views.png"),
@@ -25,6 +26,7 @@ def command(
     **options,
 ) -> None:
     """Draw a sheet: pictures and pairs of their views, with the draws of each: what training will see, before it begins."""
+    check(images, None, options)
     from ..base.console import say
     from ..base.files import write_json
     from ..training.sheet import sheet

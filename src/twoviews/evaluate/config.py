@@ -3,10 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Literal
 
 from ..base.errors import UserError, unknown
 from ..views.config import setting
+
+BASELINES = ("untrained", "pixels", "histogram")
+
+
+@dataclasses.dataclass(frozen=True)
+class Amount:
+    """How many labels: `per_class` so many of each class, or `share` of all, class-balanced; neither = all."""
+
+    per_class: int | None = None
+    share: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.per_class} per class" if self.per_class else f"{100 * self.share:g} %" if self.share else "all"
+
+    @property
+    def all(self) -> bool:
+        return self.per_class is None and self.share is None
+
+
+def amount(text: str) -> Amount:
+    """`all`, `5` or `5-per-class`, `1%`. Raises UserError for anything else."""
+    if text == "all":
+        return Amount()
+    if match := re.fullmatch(r"(\d+)(-per-class)?", text):
+        if int(match[1]) > 0:
+            return Amount(per_class=int(match[1]))
+    elif (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)) and 0 < float(match[1]) <= 100:
+        return Amount(share=float(match[1]) / 100)
+    raise UserError(f"labels {text!r} is not understood: all, a number per class such as 5, or a share such as 1%")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,3 +68,8 @@ class EvalConfig:
             raise UserError(f"knn_temperature is {self.knn_temperature}; it must be above 0")
         if self.protocol not in ("lbfgs", "sgd"):
             raise unknown("protocol", self.protocol, ("lbfgs", "sgd"))
+        for name in self.baselines:
+            if name not in (*BASELINES, "none"):
+                raise unknown("baseline", name, [*BASELINES, "none"])
+        for text in self.labels:
+            amount(text)

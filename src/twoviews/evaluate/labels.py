@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,36 +11,10 @@ from ..base import draws as rng
 from ..base.errors import UserError
 from ..sources.source import labelled
 from ..sources.spec import Pictures
+from .config import Amount
 
 TEST_SHARE = 0.2
 Int = NDArray[np.int64]
-
-
-@dataclasses.dataclass(frozen=True)
-class Amount:
-    """How many labels: `per_class` so many of each class, or `share` of all, class-balanced; neither = all."""
-
-    per_class: int | None = None
-    share: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.per_class} per class" if self.per_class else f"{100 * self.share:g} %" if self.share else "all"
-
-    @property
-    def all(self) -> bool:
-        return self.per_class is None and self.share is None
-
-
-def amount(text: str) -> Amount:
-    """`all`, `5` or `5-per-class`, `1%`. Raises UserError for anything else."""
-    if text == "all":
-        return Amount()
-    if match := re.fullmatch(r"(\d+)(-per-class)?", text):
-        if int(match[1]) > 0:
-            return Amount(per_class=int(match[1]))
-    elif (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)) and 0 < float(match[1]) <= 100:
-        return Amount(share=float(match[1]) / 100)
-    raise UserError(f"labels {text!r} is not understood: all, a number per class such as 5, or a share such as 1%")
 
 
 def choose(labels: Int, classes: int, wanted: Amount, *key: int | str) -> Int:

@@ -15,16 +15,17 @@ from torch import Tensor
 
 from ..base.errors import UserError, unknown
 from ..base.files import write_json
+from ..nets.base import Encoder
 from ..probes.knn import knn_votes
 from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures, open_pictures
 from ..training.run import versions
 from . import labels as labelling
-from .config import EvalConfig
+from .config import EvalConfig, amount
 from .intervals import summary
 from .linear import FIXED, PATIENCE, TUNE, VALIDATION, lbfgs
 from .sgd import RATE, sgd
-from .subjects import BASELINES, Named, Subject, gather, named, where
+from .subjects import Named, Subject, gather, named, where
 
 # (subject, positions of training pictures, their labels, positions of test pictures, seed) → logits of the test pictures, and remarks
 Classifier = Callable[[Subject, np.ndarray, Tensor, np.ndarray, int], tuple[Tensor, dict[str, Any]]]
@@ -47,15 +48,15 @@ class Result:
         write_json(path, {"verb": self.verb, **self.about, "rows": self.rows})
 
 
-def knn(encoder: str | Path, images: str | Path, **options: Any) -> Result:
-    """k-nearest-neighbour accuracy of an encoder (RUN, file, timm:NAME, torchvision:NAME) on labelled pictures.
+def knn(encoder: str | Path | Encoder, images: str | Path | ImageSource, **options: Any) -> Result:
+    """k-nearest-neighbour accuracy of an encoder (RUN, file, timm:NAME, torchvision:NAME, or in memory) on labelled pictures.
 
     `options` are fields of EvalConfig. Raises UserError for pictures without labels and for wrong options.
     """
     return _evaluate("knn", encoder, images, options)
 
 
-def linear(encoder: str | Path, images: str | Path, **options: Any) -> Result:
+def linear(encoder: str | Path | Encoder, images: str | Path | ImageSource, **options: Any) -> Result:
     """Linear accuracy of an encoder on labelled pictures, beside raw pixels and an untrained encoder; `protocol` is lbfgs or sgd.
 
     `options` are fields of EvalConfig. Raises UserError for pictures without labels and for wrong options.
@@ -63,33 +64,33 @@ def linear(encoder: str | Path, images: str | Path, **options: Any) -> Result:
     return _evaluate("linear", encoder, images, options)
 
 
-def _evaluate(verb: str, encoder: str | Path, images: str | Path, options: dict[str, Any]) -> Result:
+def _evaluate(verb: str, encoder: str | Path | Encoder, images: str | Path | ImageSource, options: dict[str, Any]) -> Result:
     valid = [f.name for f in dataclasses.fields(EvalConfig)]
     for name in options:
         if name not in valid:
             raise unknown("option", name, valid)
     config = EvalConfig(**options)
-    subject = named(str(encoder))
+    subject = named(encoder)
     spec = subject.encoder.spec
     if config.size:
         spec = dataclasses.replace(spec, size=config.size)
         subject.encoder.spec = spec
-    pictures = open_pictures(images, spec.channels, config.root, config.download)
+    if isinstance(images, ImageSource):
+        pictures = Pictures("a source of your own", {"all": images}, [])
+    else:
+        pictures = open_pictures(images, spec.channels, config.root, config.download)
     result = evaluate(verb, subject, pictures, config)
     if subject.folder:
-        target = subject.folder / "eval" / f"{verb}-{Path(pictures.spec).name}.json"
-        result.write(target)
+        how = [verb, *([config.protocol] if verb == "linear" else []), Path(pictures.spec).name, *config.labels]
+        result.write(subject.folder / "eval" / f"{'-'.join(how).replace(' ', '').replace('%', 'percent')}.json")
     return result
 
 
 def evaluate(verb: str, subject: Named, pictures: Pictures, config: EvalConfig) -> Result:
     """Measure a subject and its baselines on open pictures."""
     began, asked = time.perf_counter(), labelling.questions(pictures)
-    amounts = [labelling.amount(text) for text in config.labels]
+    amounts = [amount(text) for text in config.labels]
     baselines = [name for name in config.baselines if name != "none"]
-    for name in baselines:
-        if name not in BASELINES:
-            raise unknown("baseline", name, [*BASELINES, "none"])
     for wanted in amounts:  # refuse what cannot be drawn before anything is computed
         labelling.choose(asked.labels[asked.split(0)[0]], asked.classes, wanted, 0)
     device, precision = where(config.device)

@@ -13,13 +13,13 @@ from ..base import device as devices
 from ..base.errors import RunError
 from ..base.files import sha256
 from ..nets.base import Encoder, Spec
-from ..nets.encoder import LIBRARIES, encoder_file, fingerprint, from_spec, load_encoder
+from ..nets.encoder import fingerprint, from_spec, load_encoder
+from ..nets.names import encoder_file, of_library
 from ..probes.features import features
 from ..sources.spec import Pictures
 from ..training.run import Run
 
 PIXEL_SIDE = 32  # raw pixels of larger pictures are compared at this side
-BASELINES = ("untrained", "pixels", "histogram")
 
 
 @dataclasses.dataclass
@@ -47,7 +47,7 @@ class Named:
 
     def describe(self) -> dict[str, Any]:
         """What a JSON says of the encoder."""
-        file = None if _library(self.text) else encoder_file(self.text)
+        file = encoder_file(self.text) if Path(self.text).exists() else None
         return {
             "encoder": self.text,
             "spec": dataclasses.asdict(self.encoder.spec),
@@ -55,15 +55,14 @@ class Named:
         }
 
 
-def _library(text: str) -> bool:
-    return ":" in text and text.split(":")[0] in LIBRARIES
-
-
-def named(text: str) -> Named:
-    """RUN folder, .safetensors file, timm:NAME or torchvision:NAME. Raises UserError for anything else."""
+def named(encoder: str | Path | Encoder) -> Named:
+    """RUN folder, .safetensors file, timm:NAME, torchvision:NAME, or an encoder as it is. Raises UserError for anything else."""
+    if isinstance(encoder, Encoder):
+        return Named("an encoder in memory", encoder, None)
+    text = str(encoder)
     net = load_encoder(text)
     path = Path(text)
-    run = Run(path) if not _library(text) and (path / "config.json").is_file() else None
+    run = Run(path) if not of_library(text) and (path / "config.json").is_file() else None
     return Named(text, net, run)
 
 
@@ -101,21 +100,7 @@ def gather(
 
     def of(name: str, net: Any, size: int) -> Tensor:
         parts = [pictures.labelled] + ([pictures.test] if pictures.test is not None else [])
-        return torch.cat(
-            [
-                features(
-                    net,
-                    part,
-                    size,
-                    spec.resize,
-                    device,
-                    precision if name not in ("pixels", "histogram") else "fp32",
-                    workers,
-                    what=name,
-                )
-                for part in parts
-            ]
-        )
+        return torch.cat([features(net, part, size, spec.resize, device, precision, workers, what=name) for part in parts])
 
     def encoded(name: str, net: Encoder) -> Subject:
         net = net.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -126,8 +111,10 @@ def gather(
             raise RunError(f"the {name} encoder changed while it was evaluated: the figures would mean nothing")
         return Subject(name, h, {"weights_sha256": before, "weights_unchanged": True, "features": h.shape[1]}, net, spec.size)
 
-    found = [encoded("twoviews" if subject.run or not _library(subject.text) else subject.text, subject.encoder)]
+    found = [encoded("twoviews" if subject.run or not of_library(subject.text) else subject.text, subject.encoder)]
     for name in baselines:
+        if name == "untrained" and spec.name == "custom":
+            continue  # a module of the user's own cannot be made anew
         if name == "untrained":
             found.append(encoded("untrained", untrained(subject, seed)))
         elif name == "pixels":

@@ -15,18 +15,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..base.errors import RunError, UserError, unknown
+from ..base.errors import RunError, UserError
 from ..base.files import write_whole
 from .base import Encoder, Spec
 from .convnet import ConvNet
 from .foreign import Foreign, timm_encoder, torchvision_encoder
-from .resnet import BLOCKS, ResNet
+from .names import LIBRARIES, check_encoder, encoder_file
+from .resnet import ResNet
 
-NAMES = (*(f"resnet{depth}" for depth in BLOCKS), "convnet")
-LIBRARIES = ("timm", "torchvision")
-STEMS = ("imagenet", "small")
 SK_RATIO = 0.0625  # every published SK network (docs/fidelity.md)
-WEIGHTS = "encoder.safetensors"
 
 
 def encoder(
@@ -45,6 +42,7 @@ def encoder(
     `width`, `sk`, `stem` shape our own networks; `pretrained` asks timm or torchvision for theirs. `size` and `resize` say how
     `.preprocess` feeds it. Raises UserError for unknown names (with the nearest), stems, widths, and weights that cannot be had.
     """
+    check_encoder(name, stem)
     spec = Spec(name, width, sk, stem, size, channels, resize)
     library, _, rest = name.partition(":")
     if library in LIBRARIES and rest:
@@ -52,10 +50,6 @@ def encoder(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net: Encoder = make(rest, channels, pretrained)
-    elif name not in NAMES:
-        raise unknown("encoder", name, [*NAMES, "timm:NAME", "torchvision:NAME"])
-    elif stem not in STEMS:
-        raise unknown("stem", stem, STEMS)
     elif width <= 0:
         raise UserError(f"width is {width}; it must be above 0 (1 is the paper's ResNet, 2 twice as wide)")
     else:
@@ -116,23 +110,6 @@ def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder
     net = from_spec(spec) if module is None else adopt(module, spec.channels, spec.size, spec.resize)
     load_weights(net, path)
     return net.eval()
-
-
-def encoder_file(name: str) -> Path:
-    """The weights' file of a RUN folder or of a path given directly. Raises UserError when there is none."""
-    path = Path(name)
-    if path.is_dir():
-        if (path / WEIGHTS).is_file():
-            return path / WEIGHTS
-        started = (path / "config.json").is_file()
-        raise UserError(
-            f"{path} has no {WEIGHTS} yet: it is written at the end of an epoch. Let the training go on."
-            if started
-            else f"{path} is not a RUN folder: it has neither config.json nor {WEIGHTS}. Give the --out of a `twoviews train`"
-        )
-    if not path.exists():
-        raise UserError(f"{path} does not exist. An encoder is a RUN folder, a .safetensors file, timm:NAME or torchvision:NAME")
-    return path
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -12,8 +12,6 @@ import torch
 from ..base.errors import UserError
 from .source import Small
 
-SETS = ("digits", "cifar10", "cifar100", "stl10", "fashion-mnist")
-
 
 def known_set(name: str, root: Path, download: bool) -> dict[str, Small]:
     """Splits of a known set: train, test, and for STL-10 also unlabelled. Raises UserError when its files are not below `root`."""

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from ..base.console import track
-from ..base.errors import UserError, nearest
+from ..base.errors import UserError
 from .decode import Unreadable, as_channels
 from .folder import Folder, folder
-from .sets import SETS, fingerprint, known_set
+from .names import SETS, check_spec
+from .sets import fingerprint, known_set
 from .source import ImageSource, Small
 from .table import Table, table
 
@@ -46,19 +47,13 @@ class Pictures:
 
 def open_pictures(spec: str | Path, channels: int = 3, root: str | Path = "data", download: bool = False) -> Pictures:
     """Find, check and open the pictures of a SPEC. Raises UserError when there are none; sets named in SETS are read below `root`."""
+    check_spec(spec)
     name, path = str(spec), Path(spec)
     if name in SETS:
         found = known_set(name, Path(root), download)
         splits: dict[str, ImageSource] = {k: dataclasses.replace(s, images=as_channels(s.images, channels)) for k, s in found.items()}
         return Pictures(name, splits, [])
-    if not path.exists():
-        raise UserError(f"{name} does not exist: it is neither a path nor one of the sets {', '.join(SETS)}.{nearest(name, SETS)}")
-    if path.is_file():
-        if path.suffix != ".parquet":
-            raise UserError(f"{name} is a file; pictures come from a folder, a .parquet file, or one of the sets {', '.join(SETS)}")
-        parts: dict = table(path, channels)
-    else:
-        parts = table(path, channels) if any(path.glob("*.parquet")) else folder(path, channels)
+    parts: dict = table(path, channels) if path.is_file() or any(path.glob("*.parquet")) else folder(path, channels)
     skipped = []
     for split in parts:
         parts[split] = in_memory(parts[split])

@@ -22,18 +22,20 @@ from ..base.device import describe as describe_device
 from ..base.errors import RunError, UserError
 from ..base.files import locked, write_whole
 from ..losses.nt_xent import chance, contrastive_metrics
-from ..nets.encoder import WEIGHTS, save_encoder, save_module
+from ..nets.encoder import save_encoder, save_module
+from ..nets.names import WEIGHTS
 from ..probes.features import Cut
 from ..probes.quality import alignment, uniformity, verdict
 from ..sources.loader import Batch, Loader
 from ..sources.source import ImageSource
 from ..views.pipeline import Views
 from . import checkpoint
+from .check import check
 from .log import Log
 from .monitors import Monitor, looks
 from .plan import Plan, describe, prepare
 from .progress import Progress
-from .run import HEAD, Run, claim, refuse_foreign
+from .run import HEAD, Run, claim
 from .step import Loss, PairMaker, Step
 
 CHECKPOINT_SECONDS = 300
@@ -57,7 +59,7 @@ def train(
     if isinstance(encoder, str):
         options["encoder"] = encoder
     out = Path(out) if out is not None else Path("runs") / (Path(str(images)).name if not isinstance(images, ImageSource) else "own")
-    refuse_foreign(out)
+    check(None if isinstance(images, ImageSource) else images, out, options)
     plan = prepare(images, encoder if isinstance(encoder, nn.Module) else None, options)
     existed = out.exists()
     try:
@@ -269,9 +271,10 @@ class Trainer:
         for note in plan.notes:
             say(note)
         spec = plan.encoder.spec
+        chosen = " (as fast as it gets on CPUs; --precision changes it)" if plan.precision == "fp32" and c.precision == "auto" else ""
         say(
             f"{describe(spec.name, spec.width, spec.sk, spec.stem)}, {weights:.2f} M weights, h of {plan.encoder.num_features}; head {c.head}, z of {plan.head.out_features}; "
-            f"{describe_device(plan.device)}, {plan.precision}, channels_last, {plan.workers} workers"
+            f"{describe_device(plan.device)}, {plan.precision}{chosen}, channels_last, {plan.workers} workers"
         )
         say(
             f"{c.epochs} epochs of {plan.steps_per_epoch} steps with {c.batch} pairs. Knowing nothing, the loss is log(2n − 1) = {chance(c.batch):.2f} "

@@ -14,8 +14,9 @@ from torch import nn
 from ..base import device as devices
 from ..base.errors import UserError
 from ..nets.base import Encoder, Spec
-from ..nets.encoder import LIBRARIES, adopt, encoder, encoder_file, load_weights, read_header
+from ..nets.encoder import adopt, encoder, load_weights, read_header
 from ..nets.head import Head, head
+from ..nets.names import encoder_file, of_library
 from ..optim.schedule import Schedule, official
 from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures, open_pictures
@@ -62,9 +63,7 @@ def settings(images: str | Path | ImageSource, given: dict[str, Any]) -> tuple[P
 
     Raises UserError for unknown options (with the nearest name), wrong values, and pictures that are not there.
     """
-    early = resolve({}, given)  # refuse wrong values before pictures are read
-    if early.recipe != "auto":
-        recipe(early.recipe)
+    early = resolve({}, given)
     pictures, source = _open(images, early, given)
     config, notes = _decide(pictures.spec, source, given)
     return pictures, source, config, notes
@@ -144,7 +143,7 @@ def _network(config: TrainConfig, module: nn.Module | None, given: dict[str, Any
     shape = {"width": config.width, "sk": config.sk, "stem": config.stem}
     if not config.init:
         return encoder(config.encoder, **shape, **make)
-    if config.init.split(":")[0] in LIBRARIES and ":" in config.init:
+    if of_library(config.init):
         if given.get("encoder", config.init) != config.init:
             raise UserError(
                 f"--init {config.init} brings its own architecture; --encoder {config.encoder} is another. Leave --encoder away"
@@ -171,4 +170,6 @@ def _network(config: TrainConfig, module: nn.Module | None, given: dict[str, Any
 
 def describe(name: str, width: float, sk: bool, stem: str) -> str:
     """An architecture in words."""
+    if not name.startswith("resnet"):
+        return f"{name}{f' ×{width:g}' if width != 1 else ''}"
     return f"{name}{f' ×{width:g}' if width != 1 else ''}{' SK' if sk else ''} ({stem} stem)"

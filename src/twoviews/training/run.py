@@ -12,7 +12,8 @@ from typing import Any
 from ..base.errors import UserError
 from ..base.files import read_json, write_json
 from ..nets.base import Encoder
-from ..nets.encoder import WEIGHTS, load_encoder
+from ..nets.encoder import load_encoder
+from ..nets.names import WEIGHTS
 from . import checkpoint
 from .config import TrainConfig, differences
 from .log import read_log
@@ -84,14 +85,6 @@ def claim(path: Path, config: TrainConfig, source: dict[str, Any]) -> Run:
         },
     )
     return run
-
-
-def refuse_foreign(path: Path) -> None:
-    """Raises UserError when `path` is a file, or a folder with something in it that is not a RUN."""
-    if path.is_file():
-        raise UserError(f"--out {path} is a file; a RUN is a folder")
-    if path.is_dir() and not (path / "config.json").exists() and any(p.name != "lock" for p in path.iterdir()):
-        raise UserError(f"--out {path} exists and is not a RUN; choose a new folder")
 
 
 def versions() -> dict[str, str]:
