@@ -1,4 +1,5 @@
-"""Writes docs/options.md and docs/recipes.md from the dataclasses and recipes, so that no default stands in two places. A test compares.
+"""Writes what is derived: docs/options.md and docs/recipes.md from the dataclasses and recipes, and the tables of docs/results.md and README.md
+from the figures that the benchmarks left in docs/figures/. So no default and no figure stands in two places. A test compares.
 
 Run: python docs/generate.py
 """
@@ -6,6 +7,8 @@ Run: python docs/generate.py
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -73,6 +76,104 @@ def recipes() -> str:
     return "\n".join(parts)
 
 
+def figure(data: dict) -> str:
+    """« 86.8 ± 0.7 », the larger half of the 95 % interval."""
+    return f"{100 * data['mean']:.1f} ± {100 * max(data['high'] - data['mean'], data['mean'] - data['low']):.1f}"
+
+
+def read(name: str) -> dict:
+    return json.loads((HERE / "figures" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def machine(data: dict) -> str:
+    m = data["machine"]
+    return f"{m['date']}, {m['cpu']}, {m['cores']} cores, Python {m['python']}, torch {m['torch']}, torchvision {m['torchvision']}"
+
+
+def table(head: list[str], body: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |", *(f"| {' | '.join(row)} |" for row in body)]
+
+
+def demo() -> list[str]:
+    data = read("demo")
+    rows = data["linear"]["rows"] + [{**row, "labels": "kNN"} for row in data["knn"]["rows"]]
+    columns = list(dict.fromkeys(row["labels"] for row in rows))
+    heads = ["", *(c if c == "kNN" else f"linear, {c}{' labels' if c == 'all' else ''}" for c in columns)]
+    names = list(dict.fromkeys(row["subject"] for row in rows))
+    return table(heads, [[n, *(figure(r["top1"]) for c in columns for r in rows if (r["subject"], r["labels"]) == (n, c))] for n in names])
+
+
+def cifar() -> list[str]:
+    data = read("cifar_curve")
+    ours, theirs = data["curves"]["twoviews"], data["curves"]["lightly"]
+    body = [["0", "", f"{100 * data['untrained']['knn']:.1f}", f"{100 * data['untrained']['linear']:.1f}", "", "", ""]]
+    for a, b in zip(ours, theirs, strict=True):
+        cells = [f"{100 * x[k]:.1f}" for x in (a, b) for k in ("knn", "linear")]
+        body.append([str(a["epoch"]), f"{a['seconds']:.0f}", *cells[:2], f"{b['seconds']:.0f}", *cells[2:]])
+    heads = ["epoch", "twoviews, s", "kNN", "linear", "lightly, s", "kNN", "linear"]
+    s = data["settings"]
+    text = (
+        f"{s['count']:,} pictures, {s['labelled']:,} labels, {s['tested']:,} test pictures (95 % interval of one figure about ± 1.4). "
+        f"Time of lightly's loop / ours: {data['lightly_over_twoviews_seconds']:.2f}. {machine(data)}."
+    )
+    return [*table(heads, body), "", text]
+
+
+def small_sets() -> list[str]:
+    data = read("small_sets")
+    out = []
+    for name, found in data["sets"].items():
+        columns = list(dict.fromkeys((r["verb"], r["labels"]) for r in found["rows"]))
+        names = list(dict.fromkeys(r["subject"] for r in found["rows"]))
+        heads = [
+            f"{name}, {found['pictures']} pictures",
+            *("kNN" if v == "knn" else f"linear, {c}{' labels' if c == 'all' else ''}" for v, c in columns),
+        ]
+        body = [
+            [n, *(figure(r["top1"]) for v, c in columns for r in found["rows"] if (r["subject"], r["verb"], r["labels"]) == (n, v, c))]
+            for n in names
+        ]
+        out += [*table(heads, body), ""]
+    return [*out, f"{machine(data)}."]
+
+
+def step() -> list[str]:
+    data = read("step")
+    r, s = data["whole_over_bare"], data["images_per_second"]
+    return [
+        f"Whole step {s['whole']:.1f} source images/s, bare step {s['bare']:.1f}: **{r['median']:.3f}** of the bare step's speed (median of "
+        f"{data['settings']['rounds']} rounds; {r['min']:.3f} to {r['max']:.3f}). {machine(data)}."
+    ]
+
+
+def kill() -> list[str]:
+    data = read("kill")
+    lines = [
+        f"Killed {data['kills']} times, going on from steps {', '.join(map(str, data['went_on_from_steps']))}: {'equal' if data['equal'] else 'NOT EQUAL'}."
+    ]
+    lines += [
+        "",
+        *table(["file", "sha256 never killed", "killed"], [[k, v[:16], data["killed"][k][:16]] for k, v in data["whole"].items()]),
+    ]
+    return [*lines, "", f"{machine(data)}."]
+
+
+TABLES = {"demo": demo, "cifar": cifar, "small_sets": small_sets, "step": step, "kill": kill}
+
+
+def filled(page: Path) -> str:
+    """A page with each `<!-- begin NAME -->` … `<!-- end NAME -->` filled anew."""
+
+    def fill(match: re.Match) -> str:
+        return f"<!-- begin {match[1]} -->\n\n" + "\n".join(TABLES[match[1]]()) + f"\n\n<!-- end {match[1]} -->"
+
+    return re.sub(r"<!-- begin (\w+) -->.*?<!-- end \1 -->", fill, page.read_text(encoding="utf-8"), flags=re.S)
+
+
+FILLED = (HERE / "results.md", HERE.parent / "README.md")
+
 if __name__ == "__main__":
     (HERE / "options.md").write_text(options(), encoding="utf-8")
     (HERE / "recipes.md").write_text(recipes(), encoding="utf-8")
+    for page in FILLED:
+        page.write_text(filled(page), encoding="utf-8")

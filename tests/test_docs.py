@@ -24,6 +24,11 @@ def test_derived_pages_are_up_to_date(page):
     assert (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") == getattr(generator(), page)(), "run: python docs/generate.py"
 
 
+def test_tables_are_those_of_the_figures():
+    for page in generator().FILLED:
+        assert page.read_text(encoding="utf-8") == generator().filled(page), "run: python docs/generate.py"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

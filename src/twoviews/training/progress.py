@@ -61,7 +61,7 @@ class Progress:
         if self.bar and self.task is not None:
             text = (
                 f"{self.last['images_per_second']:,.0f} images/s · waits for data {100 * self.last['data_wait']:.0f} % · loss {line['loss']:.3f} "
-                f"(nothing known: {line['loss_chance']:.2f}) · contrastive accuracy {100 * line['contrast_acc']:.0f} % (chance {100 * line['contrast_acc_chance']:.1g} %)"
+                f"(nothing known: {line['loss_chance']:.2f}) · contrastive accuracy {100 * line['contrast_acc']:.0f} % (chance {100 * line['contrast_acc_chance']:.2g} %)"
             )
             self.bar.update(self.task, description=text)
 
