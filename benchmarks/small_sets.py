@@ -21,7 +21,7 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments.add_argument("--sets", nargs="+", default=["photos", "flowers128", "mednist", "steel_defects"])
     arguments.add_argument("--out", type=Path, default=Path("runs/small_sets"))
-    arguments.add_argument("--epochs", type=int, default=100)
+    arguments.add_argument("--epochs", type=int, default=150)
     arguments.add_argument("--size", type=int, default=64)
     arguments.add_argument("--width", type=float, default=0.5)
     arguments.add_argument("--seeds", type=int, default=10)

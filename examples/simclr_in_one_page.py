@@ -18,8 +18,15 @@ parser.add_argument("--batch", type=int, default=256)
 arguments = parser.parse_args()
 n, temperature, seed = arguments.batch, 0.5, 0
 
-# Pictures: one uint8 tensor in memory. The test pictures are of writers that training never sees.
-train, test = tv.images("digits", "train", channels=1), tv.images("digits", "test", channels=1)
+
+def load(split: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures as one uint8 tensor (n, 1, 8, 8), and their digits (n,)."""
+    source = tv.images("digits", split, channels=1)
+    return torch.stack([source.read(i) for i in range(len(source))]), torch.as_tensor(source.labels)
+
+
+# The test pictures are of writers that training never sees; training does not look at the digits' names.
+(train, names), (test, truth) = load("train"), load("test")
 
 # Views: no crop, flip or colour for digits, but moves, smooth warping, stroke and noise.
 moves = {"rotate": 15, "zoom": 0.2, "shear": 0.2, "shift": 0.1, "warp": 0.04, "stroke": 0.5, "noise": 0.2}
@@ -37,7 +44,7 @@ step = 0
 for epoch in range(arguments.epochs):
     order = np.argsort(tv.draw_keys(seed, epoch, np.arange(len(train))))  # a keyed shuffle
     for ids in order[: len(train) // n * n].reshape(-1, n):
-        x1, x2 = views(train.images[torch.from_numpy(ids)], tv.draw_keys(seed, epoch, ids))  # (n, 1, 12, 12) each
+        x1, x2 = views(train[torch.from_numpy(ids)], tv.draw_keys(seed, epoch, ids))  # (n, 1, 12, 12) each
         z1, z2 = g(f(torch.cat([x1, x2]))).chunk(2)  # both views in one forward
         loss = tv.nt_xent(z1, z2, temperature)
         optimizer.param_groups[0]["lr"] = schedule(step)
@@ -52,9 +59,7 @@ for epoch in range(arguments.epochs):
 # What h knows: the nearest neighbour among five labelled pictures of each digit.
 f.eval()
 with torch.no_grad():
-    h, queries = (F.normalize(f(tv.evaluation_view(s.images, 12)), dim=1) for s in (train, test))
-few = np.concatenate([np.flatnonzero(train.labels == digit)[:5] for digit in range(10)])
-guess = torch.from_numpy(train.labels[few])[(queries @ h[few].T).argmax(1)]
-print(
-    f"5 labels a digit, nearest neighbour: {100 * (guess == torch.from_numpy(test.labels)).float().mean():.1f} % of unseen writers' digits"
-)
+    h, queries = (F.normalize(f(tv.evaluation_view(x, 12)), dim=1) for x in (train, test))
+few = torch.cat([torch.nonzero(names == digit)[:5, 0] for digit in range(10)])
+guess = names[few][(queries @ h[few].T).argmax(1)]
+print(f"5 labels a digit, nearest neighbour: {100 * (guess == truth).float().mean():.1f} % of unseen writers' digits")

@@ -38,12 +38,15 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "photos": Recipe(
-        "ours, for some hundred to some ten thousand pictures on a small machine: ResNet-18, AdamW, small batches",
+        "ours, for some hundred to some ten thousand pictures on a small machine: ResNet-18, AdamW, small batches, and gentle views (strength 0.5, "
+        "no blur, crops from a fifth of the picture), because with the paper's the loss on 134 photos still stood at log(2n − 1) after 60 steps",
         {
             "size": 96,
             "crop_min": 0.2,
+            "strength": 0.5,
+            "blur": 0.0,
             "encoder": "resnet18",
-            "temperature": 0.2,
+            "temperature": 0.5,
             "batch": 64,
             "epochs": 200,
             "optimizer": "adamw",
@@ -72,7 +75,7 @@ RECIPES: dict[str, Recipe] = {
             "head_features": 64,
             "temperature": 0.5,
             "batch": 628,
-            "epochs": 200,
+            "epochs": 300,
             "optimizer": "adamw",
             "learning_rate": 1e-2,
             "scaling": "none",
