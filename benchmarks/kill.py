@@ -1,6 +1,7 @@
 """Killed and continued = never killed: sha256 of all weights, optimizer state and the log of a run that is killed (SIGKILL) again and again.
 
-Moments are random, between the start of the process and its end, so kills fall into start-up, steps, looks and checkpoints.
+Every third moment is anywhere after the start of the process; the others come up to half a second after the next checkpoint has appeared, so kills
+fall into start-up, steps, looks, checkpoints and the log.
 Command: python benchmarks/kill.py --kills 12 --json docs/figures/kill.json
 """
 
@@ -19,21 +20,8 @@ from machine import describe, parser, report
 from twoviews.training import checkpoint
 from twoviews.training.run import Run
 
-COMMAND = [
-    sys.executable,
-    "-m",
-    "twoviews",
-    "train",
-    "digits",
-    "--epochs",
-    "12",
-    "--width",
-    "0.5",
-    "--monitor-every",
-    "2",
-    "--checkpoint-every",
-    "5",
-]
+LINE = "train digits --epochs 40 --width 0.5 --monitor-every 4 --checkpoint-every 5"
+COMMAND = [sys.executable, "-m", "twoviews", *LINE.split()]
 
 
 def state(run: Path) -> dict[str, str]:
@@ -43,6 +31,12 @@ def state(run: Path) -> dict[str, str]:
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     timeless = [{k: v for k, v in line.items() if k not in ("images_per_second", "data_wait")} for line in lines]
     return {**out, "log.jsonl": hashlib.sha256(json.dumps(timeless).encode()).hexdigest()}
+
+
+def newest(run: Path) -> int:
+    """The step of the newest checkpoint, 0 without one."""
+    done = checkpoint.existing(run)
+    return checkpoint.number(done[-1]) if done else 0
 
 
 def main() -> None:
@@ -58,14 +52,17 @@ def main() -> None:
         seconds = time.perf_counter() - began
         while kills < a.kills and not ((killed / "config.json").exists() and Run(killed).finished()):
             process = subprocess.Popen([*COMMAND, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                process.wait(moments.uniform(0.3, 0.8) * seconds)
-            except subprocess.TimeoutExpired:
+            anywhere, before = len(resumed_at) % 3 == 0, newest(killed)
+            until = time.perf_counter() + moments.uniform(0.1, 0.9) * seconds
+            while process.poll() is None and (time.perf_counter() < until if anywhere else newest(killed) == before):
+                time.sleep(0.005)
+            if not anywhere:
+                time.sleep(moments.uniform(0, 0.5))
+            if process.poll() is None:
                 process.kill()
-                process.wait()
                 kills += 1
-                done = checkpoint.existing(killed)
-                resumed_at.append(checkpoint.number(done[-1]) if done else 0)
+                resumed_at.append(newest(killed))
+            process.wait()
         subprocess.run([*COMMAND, "--out", str(killed)], check=True, capture_output=True)
         one, other = state(whole), state(killed)
     for name in one:
