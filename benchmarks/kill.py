@@ -20,7 +20,7 @@ from machine import describe, parser, report
 from twoviews.training import checkpoint
 from twoviews.training.run import Run
 
-LINE = "train digits --epochs 40 --width 0.5 --monitor-every 4 --checkpoint-every 5"
+LINE = "train digits --epochs 120 --width 0.5 --monitor-every 4 --checkpoint-every 5"
 COMMAND = [sys.executable, "-m", "twoviews", *LINE.split()]
 
 
@@ -41,7 +41,7 @@ def newest(run: Path) -> int:
 
 def main() -> None:
     arguments = parser(__doc__ or "")
-    arguments.add_argument("--kills", type=int, default=12)
+    arguments.add_argument("--kills", type=int, default=9)
     arguments.add_argument("--seed", type=int, default=0)
     a = arguments.parse_args()
     moments, kills, resumed_at = random.Random(a.seed), 0, []
