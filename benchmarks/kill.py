@@ -2,7 +2,7 @@
 
 Every third moment is anywhere after the start of the process; the others come up to half a second after the next checkpoint has appeared, so kills
 fall into start-up, steps, looks, checkpoints and the log.
-Command: python benchmarks/kill.py --kills 12 --json docs/figures/kill.json
+Command: python benchmarks/kill.py --json docs/figures/kill.json
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def newest(run: Path) -> int:
 
 def main() -> None:
     arguments = parser(__doc__ or "")
-    arguments.add_argument("--kills", type=int, default=9)
+    arguments.add_argument("--kills", type=int, default=12)
     arguments.add_argument("--seed", type=int, default=0)
     a = arguments.parse_args()
     moments, kills, resumed_at = random.Random(a.seed), 0, []

@@ -149,7 +149,7 @@ def step() -> list[str]:
 def kill() -> list[str]:
     data = read("kill")
     lines = [
-        f"Killed {data['kills']} times, going on from steps {', '.join(map(str, data['went_on_from_steps']))}: {'equal' if data['equal'] else 'NOT EQUAL'}."
+        f"Killed {data['kills']} times before it had finished, going on from steps {', '.join(map(str, data['went_on_from_steps']))}: {'equal' if data['equal'] else 'NOT EQUAL'}."
     ]
     lines += [
         "",
