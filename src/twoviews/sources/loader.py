@@ -73,9 +73,12 @@ class Loader:
 
 
 def _calm(worker: int) -> None:
-    """Ctrl-C is the main process's business; SIGTERM ends a worker, whatever handler it inherited."""
+    """Signals to the whole group are the main process's business: a worker that died of one would break the step that is to be finished.
+
+    Workers end when they are told to, or when the main process is gone (torch's watchdog).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class _Plan:

@@ -143,13 +143,7 @@ class Trainer:
         self.model.train()
         while self.done < (epoch + 1) * per_epoch:
             waiting = time.perf_counter()
-            try:
-                batch = next(batches)
-            except RuntimeError:  # a signal to the whole group ends the workers too
-                if self.signal is None:
-                    raise
-                self.save(log)
-                raise Stopped(self.signal, self.run.path, self.done) from None
+            batch = next(batches)
             waited = time.perf_counter() - waiting
             loss, z1, z2 = self.step(batch, self.done)
             self.done += 1
