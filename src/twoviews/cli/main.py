@@ -16,7 +16,8 @@ from . import demo, knn, linear, train, views
 app = App(
     name="twoviews",
     version=version("twoviews"),
-    help="SimCLR: unlabelled pictures in, a measured image encoder out. `--debug` with any verb shows where an error came from.",
+    help_format="plaintext",  # markdown's renderer alone takes a tenth of a second to load
+    help="SimCLR: unlabelled pictures in, a measured image encoder out. --debug with any verb shows where an error came from.",
 )
 for verb in (train, knn, linear, views, demo):
     app.command(verb.command, name=verb.__name__.rpartition(".")[2])

@@ -23,8 +23,7 @@ def command(
 ) -> None:
     """Train an encoder on unlabelled pictures.
 
-    It may be killed anywhere: the same command goes on from its checkpoint. Labels are not used; where there are any, they only feed the
-    probes that are shown.
+    It may be killed anywhere: the same command goes on from its checkpoint. Labels are not used.
     """
     check(images, out, options)
     from ..base.files import write_json
