@@ -19,11 +19,6 @@ from ..views.pipeline import as_float, as_uint8
 BATCH = 256
 
 
-def evaluation_loader(source: ImageSource, size: int, resize: str, workers: int) -> Loader:
-    """A loader whose workers cut pictures of many sizes to the evaluation view."""
-    return Loader(source, Cut(size, resize), workers)
-
-
 class Cut:
     """The evaluation view of one picture as uint8, for worker processes (a class, so that it can be sent to them)."""
 
@@ -38,7 +33,7 @@ def evaluation_batches(source: ImageSource, size: int, resize: str, workers: int
     """Evaluation views (n, C, S, S) float32 of a source's pictures, in order, batch by batch."""
     ids = np.arange(len(source)) if ids is None else ids
     batches = [(part, np.zeros(len(part), np.uint64)) for part in np.array_split(ids, range(BATCH, len(ids), BATCH))]
-    loaded = evaluation_loader(source, size, resize, workers)(batches)
+    loaded = Loader(source, Cut(size, resize), workers)(batches)
     for batch in track(loaded, what, len(batches)) if what else loaded:
         yield evaluation_view(batch.images, size, resize) if isinstance(source, Small) else as_float(batch.images)
 
