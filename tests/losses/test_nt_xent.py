@@ -9,7 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twoviews.losses.nt_xent import chance, contrastive_metrics, nt_xent
+from twoviews.base.errors import UserError
+from twoviews.losses import tiled
+from twoviews.losses.nt_xent import chance, contrastive_metrics, definition, nt_xent
 
 
 def by_loops(z1, z2, temperature, normalize=True):
@@ -87,9 +89,10 @@ def test_reduced_precision_is_raised(dtype):
     assert loss.item() == pytest.approx(nt_xent(z1.to(dtype).float(), z2.to(dtype).float(), 0.1).item(), rel=1e-6)
 
 
-def test_gradient_by_differences():
+@pytest.mark.parametrize("tile", ["auto", None, 2])
+def test_gradient_by_differences(tile):
     z1, z2 = pairs(4, 3)
-    assert torch.autograd.gradcheck(lambda a, b: nt_xent(a, b, 0.3), (z1.requires_grad_(), z2.requires_grad_()))
+    assert torch.autograd.gradcheck(lambda a, b: nt_xent(a, b, 0.3, tile=tile), (z1.requires_grad_(), z2.requires_grad_()))
 
 
 def test_metrics_by_loops():
@@ -104,3 +107,100 @@ def test_metrics_by_loops():
         total -= sum(w / sum(weights) * math.log(w / sum(weights) + 1e-8) for w in weights)
     assert accuracy.item() == pytest.approx(right / 6)
     assert entropy.item() == pytest.approx(total / 6, abs=1e-12)
+
+
+def gradients(loss, *z):
+    value = loss(*z)
+    return value.detach(), torch.autograd.grad(value, z)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("n", [1, 2, 3, 17, 40])
+def test_every_tile_is_the_definition(n, normalize, monkeypatch):
+    z = [x.requires_grad_() for x in pairs(n, 8, n)]
+    want, slopes = gradients(lambda a, b: definition(a, b, 0.2, normalize), *z)
+    for keep in (0, tiled.KEEP_BYTES):
+        monkeypatch.setattr(tiled, "KEEP_BYTES", keep)
+        for tile in ["auto", None, *range(1, n + 1)]:
+            got, slope = gradients(lambda a, b, tile=tile: nt_xent(a, b, 0.2, normalize=normalize, tile=tile), *z)
+            assert abs(got - want) < 1e-10
+            assert all((x - y).abs().max() < 1e-10 for x, y in zip(slope, slopes, strict=True))
+
+
+@given(st.integers(0, 200), st.integers(1, 80))
+def test_tiles_hold_each_pair_once(high, tile):
+    seen = torch.zeros(high, high, dtype=torch.int64)
+    for a, b, c, d in tiled.tiles(0, high, tile):
+        assert b - a <= tile
+        assert d - c <= tile
+        seen[a:b, c:d] += 1
+        if a != c:
+            seen[c:d, a:b] += 1
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("temperature", [0.001, 0.0166, 0.0167, 0.05, 5.0])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_tiles_are_safe_at_every_temperature(temperature, normalize):
+    """Equal views are the hottest pairs there are; float32 must neither overflow nor lose the loss."""
+    z1, _ = pairs(50, 8, dtype=torch.float32)
+    z = torch.stack([z1, z1]).requires_grad_()
+    loss = nt_xent(z[0], z[1], temperature, normalize=normalize, tile=7)
+    loss.backward()
+    exact = definition(z[0].double(), z[1].double(), temperature, normalize)
+    assert loss.item() == pytest.approx(exact.item(), rel=1e-4, abs=1e-5)
+    assert torch.isfinite(z.grad).all()
+
+
+def test_memory_grows_with_n_only():
+    """At n = 8,192 the similarities would take 1 GiB; the largest tensor that is made here is z itself."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Largest(TorchDispatchMode):
+        bytes = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            for x in out if isinstance(out, (tuple, list)) else [out]:
+                if isinstance(x, torch.Tensor):
+                    self.bytes = max(self.bytes, x.untyped_storage().nbytes())
+            return out
+
+    z1, z2 = pairs(8192, 16, dtype=torch.float32)
+    for normalize in (True, False):
+        with Largest() as largest:
+            nt_xent(z1.requires_grad_(), z2.requires_grad_(), normalize=normalize, tile=512).backward()
+        assert largest.bytes <= 512 * 2 * 8192 * 4  # n · tile
+    with Largest() as largest:
+        contrastive_metrics(z1.detach(), z2.detach())
+    assert largest.bytes <= 1024 * 8192 * 4
+
+
+@pytest.mark.parametrize("tile", ["auto", 8, None])
+def test_under_autocast_and_compile(tile):
+    z = [x.requires_grad_() for x in pairs(40, 8, dtype=torch.float32)]
+    want, slopes = gradients(lambda a, b: definition(a, b, 0.2), *z)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = nt_xent(*z, 0.2, tile=tile)
+    mixed = loss.detach(), torch.autograd.grad(loss, z)
+    whole = torch.compile(lambda a, b: 3 * nt_xent(a, b, 0.2, tile=tile), fullgraph=True, backend="aot_eager")
+    traced = gradients(whole, *z)
+    for (got, slope), factor in ((mixed, 1), (traced, 3)):
+        assert got.item() == pytest.approx(factor * want.item(), rel=1e-5)
+        assert all(torch.allclose(x, factor * y, atol=1e-6) for x, y in zip(slope, slopes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("shape", "tile", "words"),
+    [
+        ((4, 8), 5, ["tile is 5", "4 pairs", "'auto'"]),
+        ((4, 8), 0, ["tile is 0", "from 1 to 4"]),
+        ((4, 8), "big", ["'big'", "'auto'"]),
+        ((4, 8, 1), "auto", ["(n, d)", "(4, 8, 1)"]),
+        ((0, 8), "auto", ["n ≥ 1", "(0, 8)"]),
+    ],
+)
+def test_what_cannot_be(shape, tile, words):
+    with pytest.raises(UserError) as error:
+        nt_xent(torch.ones(shape), torch.ones(shape), tile=tile)
+    assert all(word in str(error.value) for word in words)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+ROWS = 1024  # of a similarity matrix at a time, so that memory stays small
+
 
 def alignment(z1: Tensor, z2: Tensor) -> Tensor:
     """Mean squared distance of the two views on the sphere, 0 (equal) to 4 (Wang & Isola 2020, α = 2). Shapes (n, d), (n, d)."""
@@ -16,7 +18,7 @@ def uniformity(z: Tensor) -> Tensor:
     """log of the mean of exp(−2·distance²) over pairs on the sphere: 0 when all points are one, −4 when spread out (Wang & Isola 2020, t = 2)."""
     z = F.normalize(z.float(), dim=1)
     n = len(z)
-    potential = torch.exp(-2 * (2 - 2 * (z @ z.T)).clamp(min=0))
+    potential = torch.stack([torch.exp(-2 * (2 - 2 * (rows @ z.T)).clamp(min=0)).sum() for rows in z.split(ROWS)])
     return ((potential.sum() - n) / (n * (n - 1))).log()
 
 
