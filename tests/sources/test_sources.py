@@ -15,10 +15,10 @@ from PIL import Image
 
 from twoviews.base import draws as rng
 from twoviews.base.errors import UserError
-from twoviews.sources.decode import Unreadable, decode, from_array
+from twoviews.sources.decode import Unreadable, decode, from_array, upright_size
 from twoviews.sources.folder import Folder
 from twoviews.sources.loader import Loader
-from twoviews.sources.source import Part, Small, labelled, part
+from twoviews.sources.source import Part, Picture, Small, labelled, part
 from twoviews.sources.spec import images, open_pictures
 from twoviews.views.pipeline import Views
 
@@ -309,12 +309,12 @@ def test_stl10_has_an_unlabelled_part(tmp_path, monkeypatch):
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_the_number_of_workers_changes_nothing(classes, workers):
     source, views = open_pictures(classes).training, Views(size=16)
-    loader = Loader(source, views.crop_pair, workers)
+    loader = Loader(source, views.crop_pairs, workers)
     ids = [np.array([3, 1]), np.array([5, 0, 2])]
     for epoch in range(2):
         batches = [(i, rng.key(epoch, i)) for i in ids]
         for got, (which, keys) in zip(loader(batches), batches, strict=True):
-            want = torch.stack([views.crop_pair(source.read(int(i)), keys[n : n + 1]) for n, i in enumerate(which)])
+            want = torch.cat([views.crop_pairs([Picture(source, int(i))], keys[n : n + 1]) for n, i in enumerate(which)])
             assert torch.equal(got.images, want)
 
 
@@ -335,3 +335,22 @@ def test_arrays():
         from_array(np.zeros((4, 5), np.float32))
     with pytest.raises(Unreadable):
         from_array(np.zeros((4, 5, 7), np.uint8))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpegs_are_pillows(orientation, mode):
+    """libjpeg-turbo's pixels, turned upright, are what Pillow gives."""
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    photo((37, 52), 3).convert(mode).save(file, "JPEG", exif=exif, quality=90)
+    whole = ImageOps.exif_transpose(Image.open(io.BytesIO(file.getvalue())))
+    assert upright_size(file.getvalue()) == (whole.height, whole.width)
+    for channels, mode in ((3, "RGB"), (1, "L")):
+        want = from_array(np.asarray(whole.convert(mode)), channels)
+        got = decode(file.getvalue(), channels)
+        assert got.shape == want.shape
+        assert torch.equal(got, want)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from twoviews.base import draws as rng
 from twoviews.base.errors import UserError
+from twoviews.sources.source import Picture, Small
 from twoviews.training.recipes import RECIPES
 from twoviews.views.config import ViewConfig
 from twoviews.views.evaluation import evaluation_view
@@ -72,11 +73,12 @@ def test_always_flip():
 
 @pytest.mark.parametrize("resize", ["antialias", "official"])
 def test_worker_and_batch_agree(resize):
-    """crop_pair in a worker, then the rest in the batch: as all in the batch, up to the rounding to whole gray levels."""
+    """crop_pairs in a worker, then the rest in the batch: as all in the batch, up to the rounding to whole gray levels."""
     views = Views(size=24, resize=resize, strength=0.5)
     images, keys = pictures(), rng.key(3, np.arange(12))
     whole = views(images, keys)
-    cut = torch.stack([views.crop_pair(image, keys[n : n + 1]) for n, image in enumerate(images)])
+    source = Small(images, None, [], "")
+    cut = views.crop_pairs([Picture(source, n) for n in range(12)], keys)
     assert cut.shape == (12, 2, 3, 24, 24)
     assert cut.dtype == torch.uint8
     for ours, other in zip(views(cut, keys), whole, strict=True):
@@ -108,3 +110,79 @@ def test_evaluation_view():
     big = pictures(2, size=80)
     assert evaluation_view(big, 64).shape == (2, 3, 64, 64)
     assert (evaluation_view(big, 70)[..., 10:-10, 10:-10] - big[..., 15:-15, 15:-15].float() / 255).abs().max() < 1e-5, "0.875 of 80 is 70"
+
+
+def exactly(views: Views, images: torch.Tensor, keys) -> torch.Tensor:
+    """What the batched definition makes of pictures in [0, 1]."""
+    return torch.cat(views(images.float() / 255, keys))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"size": 32},
+        {"size": 32, "color": "torchvision", "crop": "torchvision"},
+        {"size": 40, "resize": "official", "blur": 1.0},
+        {"size": 21, "resize": "official-v1", "strength": 1.2},
+        {"size": 64, "blur": 1.0, "strength": 0.3, "gray": 0.9},
+        {"size": 32, "crop_min": 1.0, "strength": 0.0, "blur": 1.0},
+        {"size": 9},
+    ],
+)
+def test_the_kernel_is_the_definition(settings, channels):
+    views = Views(channels=channels, **settings)
+    generator = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (40, channels, 32, 37), generator=generator, dtype=torch.uint8)
+    images[0], images[1] = 0, 255  # no chroma, no range
+    images[2] = images[2, :1]
+    keys = rng.key(9, np.arange(40))
+    assert (torch.cat(views(images, keys)) - exactly(views, images, keys)).abs().max() < 3e-6
+    cut = torch.randint(0, 256, (40, 2, channels, views.config.size, views.config.size), generator=generator, dtype=torch.uint8)
+    assert (torch.cat(views(cut, keys)) - exactly(views, cut, keys)).abs().max() < 3e-6
+
+
+def test_threads_and_layout_change_nothing():
+    views, keys = Views(size=24, strength=0.5, blur=0.0), rng.key(1, np.arange(12))
+    images = pictures()
+    want = torch.cat(views(images, keys))
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            assert torch.equal(torch.cat(views(images.contiguous(memory_format=torch.channels_last), keys)), want)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_large_pictures_are_decoded_no_larger_than_their_crops_need(tmp_path):
+    """A smooth picture of 1,600 px, cut to 32: nearly the same views as from the whole, from far fewer pixels."""
+    from PIL import Image
+
+    from twoviews.sources.folder import folder
+
+    y, x = np.mgrid[:1200, :1600]
+    smooth = np.stack([np.sin(x / 90) * 100 + 128, np.cos(y / 70) * 100 + 128, np.sin((x + y) / 110) * 100 + 128], 2).astype(np.uint8)
+    for name, orientation in (("a", 1), ("b", 6)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(smooth).save(tmp_path / f"{name}.jpg", quality=95, exif=exif)
+    source = folder(tmp_path)["all"]
+    assert [source.size(i) for i in range(2)] == [(1200, 1600), (1600, 1200)]
+    assert [tuple(source.read(i).shape) for i in range(2)] == [(3, 1200, 1600), (3, 1600, 1200)]
+    assert [tuple(source.read(i, 5.0).shape) for i in range(2)] == [(3, 300, 400), (3, 400, 300)]
+    assert source.read(0, 1.9).shape == (3, 1200, 1600)
+    views = Views(size=32, crop_min=0.3)
+    sizes = []
+
+    class Watched(Picture):
+        def read(self, shrink=1.0):
+            image = super().read(shrink)
+            sizes.append(image.shape[1:].numel())
+            return image
+
+    keys = rng.key(0, np.arange(8))
+    small = views.crop_pairs([Watched(source, i % 2) for i in range(8)], keys)
+    whole = views.crop_pairs([Picture(Small(source.read(i % 2)[None], None, [], ""), 0) for i in range(8)], keys)
+    assert max(sizes) <= 400 * 300 * 4
+    assert (small.float() - whole.float()).abs().mean() < 4  # gray levels; the box is rounded to whole pixels of what was decoded

@@ -6,6 +6,8 @@ evaluation mode (the official v2 code's does not: docs/fidelity.md).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,7 +19,7 @@ from ..base import draws as rng
 from ..base.console import track
 from ..optim.schedule import official
 from ..sources.loader import Loader
-from ..sources.source import ImageSource, Small
+from ..sources.source import ImageSource, Picture, Small
 from ..views.draw import draw
 from ..views.pipeline import Views, as_float
 
@@ -31,9 +33,9 @@ class OneView:
         self.in_memory = in_memory
         self.views = Views(size=size, channels=channels, resize=resize, strength=0.0, blur=0.0)
 
-    def __call__(self, image: Tensor, key: rng.Keys) -> Tensor:
-        """For the workers: (C, H, W) uint8, key (1,) → (C, S, S) uint8."""
-        return self.views.crop_pair(image, key)[0]
+    def __call__(self, pictures: Sequence[Picture], keys: rng.Keys) -> Tensor:
+        """For the workers: n pictures → (n, C, S, S) uint8."""
+        return self.views.cut(pictures, rng.extend(keys, 0))
 
     def batch(self, images: Tensor, keys: rng.Keys) -> Tensor:
         """From memory: (n, C, H, W) uint8 → (n, C, S, S) float32; what `__call__` has cut passes."""

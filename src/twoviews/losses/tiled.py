@@ -89,7 +89,11 @@ def value_and_gradient(
             du[c:d].addmm_(g.T, u[a:b])
     summed(du, group)
     n, at = len(z1), rank(group)
-    own = torch.cat([torch.arange(at * n, (at + 1) * n), torch.arange(half + at * n, half + (at + 1) * n)]) if group is not None else slice(None)
+    own = (
+        torch.cat([torch.arange(at * n, (at + 1) * n), torch.arange(half + at * n, half + (at + 1) * n)])
+        if group is not None
+        else slice(None)
+    )
     partner = u.roll(half, 0)
     du, u, inverse, norm = (x[own] for x in (du.sub_(partner, alpha=2), u, inverse, norm))
     du = du.mul_(math.log(2) * scale / len(z))  # by the unit vector

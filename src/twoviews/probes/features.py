@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from ..base import device as devices
 from ..base.console import track
 from ..base.draws import Keys
 from ..sources.loader import Loader
-from ..sources.source import ImageSource, Small
+from ..sources.source import ImageSource, Picture, Small
 from ..views.evaluation import evaluation_view
 from ..views.pipeline import as_float, as_uint8
 
@@ -20,13 +20,13 @@ BATCH = 256
 
 
 class Cut:
-    """The evaluation view of one picture as uint8, for worker processes (a class, so that it can be sent to them)."""
+    """The evaluation views of pictures as uint8, for worker processes (a class, so that it can be sent to them)."""
 
     def __init__(self, size: int, resize: str):
         self.size, self.resize = size, resize
 
-    def __call__(self, image: Tensor, key: Keys) -> Tensor:
-        return as_uint8(evaluation_view(image[None], self.size, self.resize))[0]
+    def __call__(self, pictures: Sequence[Picture], keys: Keys) -> Tensor:
+        return torch.cat([as_uint8(evaluation_view(picture.read()[None], self.size, self.resize)) for picture in pictures])
 
 
 def evaluation_batches(source: ImageSource, size: int, resize: str, workers: int = 0, ids: np.ndarray | None = None, what: str = ""):

@@ -73,10 +73,13 @@ class Folder:
     def name(self, index: int) -> str:
         return self.paths[index]
 
-    def read(self, index: int) -> Tensor:
+    def size(self, index: int) -> tuple[int, int]:
+        return self.sizes[index]
+
+    def read(self, index: int, shrink: float = 1.0) -> Tensor:
         path = self.root / self.paths[index]
         try:
-            return read_file(path, self.channels)
+            return read_file(path, self.channels, shrink)
         except Unreadable as error:
             raise Unreadable(f"{path}: {error}. It could be read when the folder was checked") from error
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..base.draws import Keys
-from .source import ImageSource, Small
+from .source import ImageSource, Picture, Small
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,20 +28,23 @@ class Batch:
     images: Tensor
 
 
-Cut = Callable[[Tensor, Keys], Tensor]
+Cut = Callable[[Sequence[Picture], Keys], Tensor]
 
 
 class _Items(Dataset):
     def __init__(self, source: ImageSource, cut: Cut):
         self.source, self.cut = source, cut
 
+    def __getitems__(self, items: list[tuple[int, int]]) -> Tensor:
+        """A batch at once: the draws of many pictures cost little more than those of one."""
+        return self.cut([Picture(self.source, index) for index, _ in items], np.array([key for _, key in items], np.uint64))
+
     def __getitem__(self, item: tuple[int, int]) -> Tensor:
-        index, key = item
-        return self.cut(self.source.read(index), np.array([key], np.uint64))
+        return self.__getitems__([item])
 
 
 class Loader:
-    """Reads batches of a source, given as (ids, keys). `cut` makes pictures of many sizes equal; memory sources do not need it.
+    """Reads batches of a source, given as (ids, keys). `cut` makes a batch of pictures of many sizes equal; memory sources do not need it.
 
     Worker processes are kept from one call to the next. `workers` 0 reads in this process.
     """
@@ -54,7 +57,7 @@ class Loader:
                 _Items(source, cut),
                 batch_sampler=self.plan,
                 num_workers=workers,
-                collate_fn=torch.stack,
+                collate_fn=_as_it_is,
                 pin_memory=pin,
                 persistent_workers=workers > 0,
                 worker_init_fn=_calm,
@@ -70,6 +73,10 @@ class Loader:
         self.plan.batches = batches
         for (ids, keys), images in zip(batches, self.loader, strict=True):
             yield Batch(ids, keys, images)
+
+
+def _as_it_is(batch: Tensor) -> Tensor:
+    return batch
 
 
 def _calm(worker: int) -> None:

@@ -31,6 +31,40 @@ class ImageSource(Protocol):
         ...
 
 
+class Shrinking(ImageSource, Protocol):
+    """A source that knows sizes before it decodes, and may decode smaller: what crops of large pictures gain from."""
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of the whole picture."""
+        ...
+
+    def read(self, index: int, shrink: float = 1.0) -> Tensor:
+        """uint8 (C, H, W), smaller by up to `shrink` in each direction where that is faster."""
+        ...
+
+
+def shrinks(source: ImageSource) -> bool:
+    """Whether a source is a Shrinking one: it has the method `size`."""
+    return callable(getattr(type(source), "size", None))
+
+
+class Picture:
+    """One picture of a source, not decoded before it is needed."""
+
+    def __init__(self, source: ImageSource, index: int):
+        self.source, self.index = source, index
+        self.whole = None if shrinks(source) else source.read(index)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the whole picture."""
+        return self.source.size(self.index) if self.whole is None else tuple(self.whole.shape[-2:])  # type: ignore[attr-defined]
+
+    def read(self, shrink: float = 1.0) -> Tensor:
+        """uint8 (C, H, W), smaller by up to `shrink` in each direction where that is faster."""
+        return self.source.read(self.index, shrink) if self.whole is None else self.whole  # type: ignore[call-arg]
+
+
 @dataclasses.dataclass
 class Small:
     """Pictures of one size as one uint8 tensor in memory, (n, C, H, W). The form in which sets of small pictures train."""
@@ -80,13 +114,23 @@ class Part:
         return self.source.read(int(self.ids[index]))
 
 
+class ShrinkingPart(Part):
+    """A part of a source that may decode smaller."""
+
+    def size(self, index: int) -> tuple[int, int]:
+        return self.source.size(int(self.ids[index]))  # type: ignore[attr-defined]
+
+    def read(self, index: int, shrink: float = 1.0) -> Tensor:
+        return self.source.read(int(self.ids[index]), shrink)  # type: ignore[call-arg]
+
+
 def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
     """Some pictures of a source; a tensor in memory stays one."""
     if isinstance(source, Small):
         labels = None if source.labels is None else source.labels[ids]
         names = None if source.names is None else [source.names[int(i)] for i in ids]
         return Small(source.images[torch.from_numpy(ids)], labels, source.classes, f"{source.fingerprint}[{len(ids)}]", names)
-    return Part(source, ids)
+    return ShrinkingPart(source, ids) if shrinks(source) else Part(source, ids)
 
 
 def labelled(source: ImageSource, what: str) -> NDArray[np.int64]:

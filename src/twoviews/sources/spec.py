@@ -109,6 +109,6 @@ def in_memory(source: Folder | Table) -> tuple[ImageSource, list[tuple[str, str]
     tensors = [r for r in read if isinstance(r, torch.Tensor)]
     if len({t.shape for t in tensors}) > 1:
         return source, source.skipped
-    pixels = torch.stack(tensors)
+    pixels = torch.stack([t.contiguous() for t in tensors])
     labels = None if source.labels is None else source.labels[good]
     return Small(pixels, labels, source.classes, fingerprint(pixels, labels), [source.name(int(i)) for i in good]), skipped

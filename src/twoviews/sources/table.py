@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base.errors import UserError
-from .decode import Unreadable, decode
+from .decode import Unreadable, decode, upright_size
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "coarse_label")
@@ -48,14 +48,20 @@ class Table:
         path = self.images[index]["path"].as_py() if "path" in [f.name for f in self.images.type] else None
         return path or str(index)
 
-    def read(self, index: int) -> Tensor:
+    def size(self, index: int) -> tuple[int, int]:
+        return upright_size(self.bytes(index))
+
+    def read(self, index: int, shrink: float = 1.0) -> Tensor:
+        try:
+            return decode(self.bytes(index), self.channels, shrink)
+        except Unreadable as error:
+            raise Unreadable(f"row {index}: {error}") from error
+
+    def bytes(self, index: int) -> bytes:
         data = self.images[index]["bytes"].as_py()
         if data is None:
             raise Unreadable(f"row {index} holds a path but no bytes")
-        try:
-            return decode(data, self.channels)
-        except Unreadable as error:
-            raise Unreadable(f"row {index}: {error}") from error
+        return data
 
 
 def table(path: Path, channels: int = 3) -> dict[str, Table]:

@@ -93,7 +93,7 @@ class Trainer:
         self.model = nn.ModuleDict({"encoder": encoder, "head": plan.head.to(plan.device)})
         self.step = Step(c, encoder, plan.head, self.views, plan.schedule, plan.device, plan.precision, loss)
         self.monitor = Monitor(c, plan.source, plan.device, plan.precision, plan.workers)
-        cut = getattr(self.views, "crop_pair", None) or Cut(c.size, c.resize)
+        cut = getattr(self.views, "crop_pairs", None) or Cut(c.size, c.resize)
         self.loader = Loader(plan.source, cut, plan.workers, pin=plan.device.type == "cuda")
         self.done, self.sum, self.looked = 0, torch.zeros((), dtype=torch.float64, device=plan.device), {}
         self.signal: int | None = None

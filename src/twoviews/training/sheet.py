@@ -14,7 +14,7 @@ from torch import Tensor
 from ..base import draws as rng
 from ..base.errors import UserError
 from ..base.files import write_whole
-from ..sources.source import Small
+from ..sources.source import Picture, Small
 from ..views.config import ViewConfig
 from ..views.draw import OPERATIONS, Draws, draw, view_keys
 from ..views.pipeline import Views, as_float
@@ -42,7 +42,7 @@ def sheet(images: str | Path, out: Path, count: int = 8, **options: Any) -> list
         both = view_keys(keys)
         sides = [np.full(2, side, np.int64) for side in image.shape[1:]]
         drawn = draw(both, *sides, views.config)
-        pair = views(image[None] if isinstance(source, Small) else views.crop_pair(image, keys)[None], keys)
+        pair = views(image[None] if isinstance(source, Small) else views.crop_pairs([Picture(source, int(index))], keys), keys)
         texts = [lines(drawn, row, views.config) for row in (0, 1)]
         described.append(
             {

@@ -1,22 +1,25 @@
 """Numbers + pixels = two views. Everything is batched on the pictures' device, every picture with its own draws.
 
-`Views` is what training calls. `geometry` (crop, flip, resize, moves) and `appearance` (jitter, gray, blur, noise) are its two halves:
-pictures of many sizes go through `crop_pair` in the workers, so that equal uint8 squares cross to the device.
+`Views` is what training calls. `geometry` (crop, flip, resize, moves) and `appearance` (jitter, gray, blur, noise) are its two halves; on
+processors kernel.py makes the same of uint8 pictures, many times faster. Pictures of many sizes go through `crop_pairs` in the workers, so
+that equal uint8 squares cross to the device.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-import torchvision.transforms.v2.functional as TF
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..base import draws as rng
 from ..base.device import to_device
 from ..base.draws import Keys
+from ..sources.source import Picture
 from .blur import blur
 from .color import gray, meaning
 from .config import ViewConfig
@@ -42,17 +45,18 @@ class Views:
     def __call__(self, images: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
         """Shapes: images (n, C, H, W) uint8 or float in [0, 1], keys (n,) → two tensors (n, C, S, S) float32 in [0, 1].
 
-        Pictures that `crop_pair` has cut already come as (n, 2, C, S, S) uint8.
+        Pictures that `crop_pairs` has cut already come as (n, 2, C, S, S) uint8.
         """
-        both = view_keys(keys)
-        if images.ndim == 5:
-            x = images.transpose(0, 1).flatten(0, 1)  # (2n, C, S, S)
-            drawn = draw(both, *_sizes(x), self.config)
-            x = as_float(x)
-        else:
-            heights, widths = _sizes(images)
-            drawn = draw(both, np.tile(heights, 2), np.tile(widths, 2), self.config)
-            x = self.geometry(as_float(images).repeat(2, 1, 1, 1), drawn)
+        both, cut = view_keys(keys), images.ndim == 5
+        x = images.transpose(0, 1).flatten(0, 1) if cut else images  # (2n, C, S, S) or (n, C, H, W)
+        heights, widths = (np.resize(sizes, len(both)) for sizes in _sizes(x))
+        drawn = draw(both, heights, widths, self.config)
+        if x.device.type == "cpu" and x.dtype == torch.uint8:
+            from . import kernel  # not before it is needed: Numba takes a second to load
+
+            if kernel.covers(self.config):
+                return kernel.render(x, drawn, self.config).chunk(2)  # type: ignore[return-value]
+        x = as_float(x) if cut else self.geometry(as_float(x).repeat(2, 1, 1, 1), drawn)
         x1, x2 = self.appearance(x, drawn, both).chunk(2)
         return x1, x2
 
@@ -84,21 +88,44 @@ class Views:
             x = noise(x, to_device(d.noise, x.device, x.dtype), to_device(normal, x.device, x.dtype))
         return x.clamp(0, 1)
 
-    def crop_pair(self, image: Tensor, key: Keys) -> Tensor:
-        """Both crops of one picture of any size, for the workers. Shapes: (C, H, W) uint8, key (1,) → (2, C, S, S) uint8.
+    def crop_pairs(self, pictures: Sequence[Picture], keys: Keys) -> Tensor:
+        """Both crops of n pictures of any size, for the workers, from one decoding each. Keys (n,) → (n, 2, C, S, S) uint8."""
+        n = len(pictures)
+        both = self.cut([*pictures, *pictures], view_keys(keys))
+        return both.view(2, n, *both.shape[1:]).transpose(0, 1)
 
-        With `antialias` torchvision's uint8 resize is used, which rounds to whole gray levels; otherwise our own weights.
+    def cut(self, pictures: Sequence[Picture], keys: Keys) -> Tensor:
+        """One crop of each picture, resized and flipped; a picture that occurs twice is decoded once. Keys (m,) → (m, C, S, S) uint8.
+
+        With `antialias` PyTorch's uint8 resize is used, which rounds to whole gray levels, and a JPEG is decoded no larger than its
+        crops need; otherwise our own weights on the whole picture.
         """
-        c = self.config
-        heights, widths = _sizes(image[None])
-        d = draw(view_keys(key), np.repeat(heights, 2), np.repeat(widths, 2), c)
-        if c.resize != "antialias" or c.rotate or c.zoom or c.shear or c.shift or c.warp:
-            return as_uint8(self.geometry(as_float(image)[None].repeat(2, 1, 1, 1), d))
-        views = []
-        for (top, left, height, width), flipped in zip(d.box.tolist(), d.flip.tolist(), strict=True):
-            view = TF.resized_crop(image, top, left, height, width, [c.size, c.size], TF.InterpolationMode.BICUBIC, antialias=True)
-            views.append(view.flip(2) if flipped else view)
-        return torch.stack(views)
+        c, (heights, widths) = self.config, np.array([picture.size for picture in pictures]).T
+        d = draw(keys, heights, widths, c)
+        plain = c.resize == "antialias" and not (c.rotate or c.zoom or c.shear or c.shift or c.warp)
+        rows: dict[int, list[int]] = {}
+        for row, picture in enumerate(pictures):
+            rows.setdefault(id(picture), []).append(row)
+        out = torch.empty(len(pictures), c.channels, c.size, c.size, dtype=torch.uint8)
+        for own in rows.values():
+            image = pictures[own[0]].read(d.box[own, 2:].min() / c.size if plain else 1.0)
+            if not plain:
+                some = Draws(**{field.name: getattr(d, field.name)[own] for field in dataclasses.fields(d)})
+                out[own] = as_uint8(self.geometry(as_float(image)[None].repeat(len(own), 1, 1, 1), some))
+                continue
+            for row in own:
+                top, left, height, width = scaled_box(d.box[row], (heights[row], widths[row]), image)
+                part = image[None, :, top : top + height, left : left + width]
+                view = F.interpolate(part, (c.size, c.size), mode="bicubic", antialias=True)[0]
+                out[row] = view.flip(2) if d.flip[row] else view
+        return out
+
+
+def scaled_box(box: np.ndarray, size: tuple[int, int], image: Tensor) -> tuple[int, int, int, int]:
+    """A box (top, left, height, width) of a picture of this size, in pixels of the picture as it was decoded, (C, H, W)."""
+    low = [min(round(begin * new / old), new - 1) for begin, old, new in zip(box[:2], size, image.shape[1:], strict=True)]
+    high = [round((begin + length) * new / old) for begin, length, old, new in zip(box[:2], box[2:], size, image.shape[1:], strict=True)]
+    return low[0], low[1], max(1, high[0] - low[0]), max(1, high[1] - low[1])
 
 
 def jitter(x: Tensor, on: np.ndarray, order: np.ndarray, factors: np.ndarray, operations: dict) -> Tensor:
