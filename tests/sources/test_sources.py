@@ -354,3 +354,23 @@ def test_jpegs_are_pillows(orientation, mode):
         got = decode(file.getvalue(), channels)
         assert got.shape == want.shape
         assert torch.equal(got, want)
+
+
+def test_a_script_ends_while_its_workers_wait(classes):
+    """A loader that is still there when Python ends must not keep it: its workers do not heed SIGTERM."""
+    import subprocess
+    import sys
+
+    script = f"""
+from twoviews.base import draws
+from twoviews.sources.loader import Loader
+from twoviews.sources.spec import open_pictures
+from twoviews.views.pipeline import Views
+import numpy as np
+source = open_pictures({str(classes)!r}).training
+loader = Loader(source, Views(size=16).crop_pairs, 2)
+batches = loader([(np.array([i]), draws.key(i)) for i in range(6)])
+print(next(batches).images.shape, flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert "3, 16, 16" in done.stdout

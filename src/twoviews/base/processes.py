@@ -134,7 +134,7 @@ def share_of(count: int, what: str) -> int:
     """`count` over the processes. Raises UserError when it does not divide."""
     n = world()
     if count % n:
-        fits = [k for k in range(n - 1, 0, -1) if count % k == 0][0]
+        fits = next(k for k in range(n - 1, 0, -1) if count % k == 0)
         raise UserError(
             f"{what} {count} does not divide over {n} processes, and a changed batch would be another recipe: --{what} {count // n * n or n} or "
             f"{(count // n + 1) * n}, or --nproc-per-node {fits}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..base.errors import UserError
-from ..base.processes import Group, Gathered, Summed, rank, world
+from ..base.processes import Gathered, Group, Summed, rank, world
 from .tiled import HOTTEST, Tiled, compiled
 
 TILES = {"cpu": 768}  # rows: two such tiles stay in the caches, and larger ones were no faster on two cores

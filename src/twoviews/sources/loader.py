@@ -5,8 +5,10 @@ A batch is uint8 on the host; what a worker does to a picture is a function of (
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import signal
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -63,6 +65,7 @@ class Loader:
                 worker_init_fn=_calm,
                 prefetch_factor=2 if workers > 0 else None,
             )
+            atexit.register(_close, weakref.ref(self))
 
     def __call__(self, batches: Sequence[tuple[NDArray[np.int64], Keys]]) -> Iterator[Batch]:
         """The batches in order."""
@@ -73,6 +76,18 @@ class Loader:
         self.plan.batches = batches
         for (ids, keys), images in zip(batches, self.loader, strict=True):
             yield Batch(ids, keys, images)
+
+    def close(self) -> None:
+        """Tell the worker processes to end, and wait for them."""
+        iterator = self.loader and self.loader._iterator
+        if iterator is not None:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def _close(reference: weakref.ref[Loader]) -> None:
+    """At exit: multiprocessing would send its SIGTERM, which workers do not heed, and wait for ever."""
+    if loader := reference():
+        loader.close()
 
 
 def _as_it_is(batch: Tensor) -> Tensor:
