@@ -54,6 +54,9 @@ def main() -> None:
         assert sum(work) < (2.3 if keep == 0 else 1.8) * 512**2 * 8, work  # and together what one process computes
         assert here.largest < 512**2 / world + 512 * 8
 
+    z = every[:, own]  # without the group each process stands alone
+    assert abs(nt_xent(z[0], z[1], 0.3) - definition(z[0], z[1], 0.3)) < 1e-10
+
     # a parameter's gradient, summed over the processes, is that of the whole loss
     weight = torch.randn(d, d, dtype=torch.float64, generator=torch.Generator().manual_seed(7), requires_grad=True)
     (slope,) = torch.autograd.grad(definition(every[0] @ weight, every[1] @ weight, 0.3), weight)

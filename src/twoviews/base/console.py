@@ -31,6 +31,11 @@ def out() -> Console:
     return Console(highlight=False)
 
 
+def mute() -> None:
+    """No messages and bars from this process any more: another one speaks."""
+    err().quiet = True
+
+
 def say(message: str) -> None:
     """One message line on standard error; markup is not interpreted, so file names may hold anything."""
     err().print(message, markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from .errors import UserError
 
 def pick(name: str = "auto") -> torch.device:
     """The torch device for `auto`, `cpu`, `cuda`, `cuda:1`, `mps`. Raises UserError when it is not there."""
+    if name in ("auto", "cuda") and torch.cuda.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # torchrun's processes have one each
+        torch.cuda.set_device(name)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

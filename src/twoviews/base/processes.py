@@ -14,10 +14,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .errors import RunError, TwoviewsError, UserError
+from .console import mute
+from .errors import RunError, TwoviewsError
 
 Group = Any  # torch.distributed.ProcessGroup, which not every build of torch has
 T = TypeVar("T")
+EVERYONE = object()
 FORM_SECONDS = 60
 # How long one process may keep the others waiting, as the first does while it looks at the representation or writes a checkpoint. A process
 # that dies is noticed at once, through its closed connections.
@@ -55,6 +57,8 @@ def join(seconds: float = FORM_SECONDS) -> bool:
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", store=store, rank=rank_, world_size=world_, timeout=WAIT
     )
+    if rank_:
+        mute()
     return True
 
 
@@ -64,14 +68,18 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def world(group: Group | None = None) -> int:
-    """How many processes there are."""
-    return dist.get_world_size(group) if dist.is_available() and dist.is_initialized() else 1
+def world(group: Group | None = EVERYONE) -> int:
+    """How many processes there are, in all or in a group; None is this one alone."""
+    if group is None or not (dist.is_available() and dist.is_initialized()):
+        return 1
+    return dist.get_world_size(dist.group.WORLD if group is EVERYONE else group)
 
 
-def rank(group: Group | None = None) -> int:
-    """The number of this one; 0 writes and speaks."""
-    return dist.get_rank(group) if dist.is_available() and dist.is_initialized() else 0
+def rank(group: Group | None = EVERYONE) -> int:
+    """The number of this one, among all or in a group; 0 writes and speaks."""
+    if group is None or not (dist.is_available() and dist.is_initialized()):
+        return 0
+    return dist.get_rank(dist.group.WORLD if group is EVERYONE else group)
 
 
 def everyone() -> Group | None:
@@ -112,34 +120,30 @@ def first(function: Callable[[], T]) -> T | None:
     if world() == 1:
         return function()
     if rank() == 0:
-        code = [0]
+        code = 0
         try:
             return function()
-        except TwoviewsError as error:
-            code = [error.exit_code]
-            raise
-        except BaseException:
-            code = [1]
+        except BaseException as error:
+            code = error.exit_code if isinstance(error, TwoviewsError) else 1
             raise
         finally:
-            dist.broadcast_object_list(code)
-    code = [0]
-    dist.broadcast_object_list(code)
-    if code[0]:
-        raise Follower(code[0])
+            dist.broadcast(torch.tensor([code]), 0)
+    heard = torch.zeros(1, dtype=torch.int64)
+    dist.broadcast(heard, 0)
+    if heard.item():
+        raise Follower(int(heard.item()))
     return None
 
 
-def share_of(count: int, what: str) -> int:
-    """`count` over the processes. Raises UserError when it does not divide."""
-    n = world()
-    if count % n:
-        fits = next(k for k in range(n - 1, 0, -1) if count % k == 0)
-        raise UserError(
-            f"{what} {count} does not divide over {n} processes, and a changed batch would be another recipe: --{what} {count // n * n or n} or "
-            f"{(count // n + 1) * n}, or --nproc-per-node {fits}"
-        )
-    return count // n
+def local() -> int:
+    """How many of the processes run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", world())) if world() > 1 else 1
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error says that another process is gone."""
+    words = ("gloo", "NCCL", "Connection", "Broken pipe", "peer", "Socket")
+    return world() > 1 and (isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words)))
 
 
 class Gathered(torch.autograd.Function):

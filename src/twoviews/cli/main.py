@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 
@@ -61,7 +62,10 @@ def _words(error: CycloptsError) -> str:
 
 
 def _refuse(message: str, code: int) -> int:
-    print(f"twoviews: {message}", file=sys.stderr)
+    """Print a message. Of several processes the first speaks; another only where something broke that the first may not know of."""
+    rank = os.environ.get("RANK", "0")
+    if message and (rank == "0" or code == 1):
+        print(f"twoviews{'' if rank == '0' else f' (process {rank})'}: {message}", file=sys.stderr, flush=True)
     return code
 
 

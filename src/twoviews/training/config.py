@@ -11,7 +11,7 @@ from ..base.errors import UserError, unknown
 from ..views.config import ViewConfig, setting
 
 # What may differ when a run goes on: where and how fast it computes, not what.
-FREE = frozenset(("device", "workers", "root", "download", "checkpoint_every", "keep_every", "tensorboard"))
+FREE = frozenset(("device", "workers", "compile", "root", "download", "checkpoint_every", "keep_every", "tensorboard"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,11 @@ class TrainConfig(ViewConfig):
     temperature: float = setting(0.1, "temperature of NT-Xent (paper 5.1)")
     normalize: bool = setting(True, "l2-normalise z before the loss (paper 5.1)")
     batch: int = setting(4096, "pairs a step (paper 2.2)")
+    chunk: int = setting(
+        0,
+        "pairs that a process holds at a time: the exact loss of the whole batch in the memory of a chunk, for a second forward pass "
+        "(gradient cache, docs/scaling.md); 0: the whole batch at once",
+    )
     epochs: int = setting(100, "passes over the pictures (paper: 100 to 1000)")
     optimizer: Literal["lars", "sgd", "adamw"] = setting("lars", "lars is the paper's")
     learning_rate: float = setting(0.3, "before scaling (paper: 0.3 · batch/256)")
@@ -42,6 +47,7 @@ class TrainConfig(ViewConfig):
     warmup_epochs: float = setting(10.0, "epochs of linear warm-up (paper 2.2)")
     precision: Literal["auto", "fp32", "bf16"] = setting("auto", "auto: bf16 on GPUs, fp32 on CPUs, where it was measured to be faster")
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
+    compile: bool = setting(False, "torch.compile the network: most of a minute at the start, then some per cent faster (docs/scaling.md)")
     workers: int = setting(-1, "processes that decode picture files; -1: one a core")
     log_every: int = setting(10, "steps from one line of log.jsonl to the next")
     monitor_every: int = setting(0, "epochs from one look at the representation to the next; 0: about twenty looks a run")
@@ -71,6 +77,7 @@ class TrainConfig(ViewConfig):
             "monitor_every",
             "checkpoint_every",
             "keep_every",
+            "chunk",
         ):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")

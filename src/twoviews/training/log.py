@@ -55,6 +55,22 @@ class Log:
             self.board.close()
 
 
+class Silent(Log):
+    """The log of the processes that do not write."""
+
+    def __init__(self) -> None:
+        pass
+
+    def write(self, line: dict[str, Any]) -> None:
+        pass
+
+    def position(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
 def round_off(value: float) -> float | None:
     """Six significant digits; None where it is not finite, which JSON does not know."""
     return float(f"{value:.6g}") if math.isfinite(value) else None

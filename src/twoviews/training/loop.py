@@ -6,6 +6,8 @@ weights, the optimizer, and a handful of sums.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import signal
 import time
@@ -17,8 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from ..base import draws as rng
+from ..base import processes
 from ..base.console import say
 from ..base.device import describe as describe_device
+from ..base.device import reuse_memory
 from ..base.errors import RunError, UserError
 from ..base.files import locked, write_whole
 from ..losses.nt_xent import chance, contrastive_metrics
@@ -31,7 +35,8 @@ from ..sources.source import ImageSource
 from ..views.pipeline import Views
 from . import checkpoint
 from .check import check
-from .log import Log
+from .failures import explained
+from .log import Log, Silent
 from .monitors import Monitor, looks
 from .plan import Plan, describe, prepare
 from .progress import Progress
@@ -60,17 +65,30 @@ def train(
         options["encoder"] = encoder
     out = Path(out) if out is not None else Path("runs") / (Path(str(images)).name if not isinstance(images, ImageSource) else "own")
     check(None if isinstance(images, ImageSource) else images, out, options)
+    joined = processes.join()
     plan = prepare(images, encoder if isinstance(encoder, nn.Module) else None, options)
+    if plan.device.type == "cpu":
+        reuse_memory()
+    with contextlib.ExitStack() as held:
+        processes.first(lambda: _begin(out, plan, held))
+        run = Run(out)
+        with explained(plan, run):
+            Trainer(plan, run, views, loss).run_all()
+    if joined:
+        processes.leave()
+    return run
+
+
+def _begin(out: Path, plan: Plan, held: contextlib.ExitStack) -> None:
+    """Lock the RUN folder as long as `held`, and claim it; a refusal leaves no new folder."""
     existed = out.exists()
     try:
-        with locked(out):
-            run = claim(out, plan.config, plan.origin)
-            Trainer(plan, run, views, loss).run_all()
+        held.enter_context(locked(out))
+        claim(out, plan.config, plan.origin)
     except UserError:
         if not existed:
             _remove_empty(out)
         raise
-    return run
 
 
 class Stopped(RunError):
@@ -84,7 +102,7 @@ class Stopped(RunError):
 
 
 class Trainer:
-    """One process's part of a run."""
+    """One process's part of a run. The first process writes and speaks; each computes its share of every batch."""
 
     def __init__(self, plan: Plan, run: Run, views: PairMaker | None, loss: Loss | None):
         self.plan, self.config, self.run, c = plan, plan.config, run, plan.config
@@ -93,6 +111,7 @@ class Trainer:
         self.model = nn.ModuleDict({"encoder": encoder, "head": plan.head.to(plan.device)})
         self.step = Step(c, encoder, plan.head, self.views, plan.schedule, plan.device, plan.precision, loss)
         self.monitor = Monitor(c, plan.source, plan.device, plan.precision, plan.workers)
+        self.first = processes.rank() == 0
         cut = getattr(self.views, "crop_pairs", None) or Cut(c.size, c.resize)
         self.loader = Loader(plan.source, cut, plan.workers, pin=plan.device.type == "cuda")
         self.done, self.sum, self.looked = 0, torch.zeros((), dtype=torch.float64, device=plan.device), {}
@@ -129,12 +148,18 @@ class Trainer:
             self.looked = state["looked"]
             if self.done < self.plan.steps:
                 say(f"going on from step {self.done:,} of {self.plan.steps:,}")
+        if not self.first:
+            return Silent()
         return Log(self.run.path, start, self.done, self.config.tensorboard)
 
     def batches(self, epoch: int, start: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(ids, keys) of an epoch's batches from number `start` on; the last pictures that fill no batch wait for another epoch."""
+        """(ids, keys) of this process's part of an epoch's batches from number `start` on.
+
+        The last pictures that fill no batch wait for another epoch.
+        """
         c, order = self.config, rng.permutation(len(self.plan.source), self.config.seed, "order", epoch)
-        parts = [order[i * c.batch : (i + 1) * c.batch] for i in range(start, self.plan.steps_per_epoch)]
+        own = slice(processes.rank() * self.plan.share, (processes.rank() + 1) * self.plan.share)
+        parts = [order[i * c.batch : (i + 1) * c.batch][own] for i in range(start, self.plan.steps_per_epoch)]
         return [(ids, rng.key(c.seed, "views", epoch, ids)) for ids in parts]
 
     def epoch(self, epoch: int, log: Log, progress: Progress) -> None:
@@ -152,16 +177,21 @@ class Trainer:
             if logged or self.plan.device.type == "cpu":
                 self.refuse_nonfinite(loss, batch)
             progress.step(c.batch, waited)
-            if logged:
+            last = self.done == (epoch + 1) * per_epoch
+            if logged or last:
+                z1, z2 = (processes.gathered(z, processes.everyone()).flatten(0, 1) for z in (z1, z2))
+            if logged and self.first:
                 self.log_step(log, epoch, loss, z1, z2, progress)
-            if self.done == (epoch + 1) * per_epoch:
-                self.end_epoch(epoch, log, z1, z2, progress)
-            if self.signal is not None or self.due(progress):
+            if last:
+                processes.first(functools.partial(self.end_epoch, epoch, log, z1, z2, progress))
+                self.sum.zero_()
+            stop, due = (int(number) for number in processes.largest([self.signal or 0, self.due(progress)]))  # all at the same step
+            if stop or due:
                 self.refuse_nonfinite(loss, batch)
-                self.save(log)
+                processes.first(functools.partial(self.save, log))
                 progress.saved()
-            if self.signal is not None and self.done < self.plan.steps:
-                raise Stopped(self.signal, self.run.path, self.done)
+            if stop and self.done < self.plan.steps:
+                raise Stopped(stop, self.run.path, self.done) if self.first else processes.Follower(128 + stop)
 
     def log_step(self, log: Log, epoch: int, loss: Tensor, z1: Tensor, z2: Tensor, progress: Progress) -> None:
         c, n = self.config, len(z1)
@@ -192,7 +222,6 @@ class Trainer:
             "loss": self.sum.item() / self.plan.steps_per_epoch,
             "loss_chance": chance(n),
         }
-        self.sum.zero_()
         if epoch + 1 in looks(self.config):
             progress.pause()
             spread = uniformity(torch.cat([z1, z2])).item()
@@ -251,6 +280,8 @@ class Trainer:
     def refuse_nonfinite(self, loss: Tensor, batch: Batch) -> None:
         value = loss.item()
         if not math.isfinite(value):
+            if not self.first:
+                raise processes.Follower(1)
             names = ", ".join(self.plan.source.name(int(i)) for i in batch.ids[:5])
             raise RunError(
                 f"the loss is {value} at step {self.done} (learning rate {self.plan.schedule(self.done - 1):.3g}, pictures {names} …). "
@@ -269,6 +300,8 @@ class Trainer:
         say(
             f"{describe(spec.name, spec.width, spec.sk, spec.stem)}, {weights:.2f} M weights, h of {plan.encoder.num_features}; head {c.head}, z of {plan.head.out_features}; "
             f"{describe_device(plan.device)}, {plan.precision}{chosen}, channels_last, {plan.workers} workers"
+            + (f"; {processes.world()} processes with {plan.share} pairs each" if processes.world() > 1 else "")
+            + (f"; {c.chunk} pairs at a time" if c.chunk else "")
         )
         say(
             f"{c.epochs} epochs of {plan.steps_per_epoch} steps with {c.batch} pairs. Knowing nothing, the loss is log(2n − 1) = {chance(c.batch):.2f} "

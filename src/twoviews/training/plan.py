@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..base import device as devices
+from ..base import processes
 from ..base.errors import UserError
 from ..nets.base import Encoder, Spec
 from ..nets.encoder import adopt, encoder, load_weights, read_header
@@ -38,6 +39,11 @@ class Plan:
     precision: str
     workers: int
     notes: list[str]
+
+    @property
+    def share(self) -> int:
+        """Pairs of a batch that are this process's."""
+        return self.config.batch // processes.world()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -81,6 +87,7 @@ def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: d
         raise UserError(f"batch {config.batch} is larger than the set of {len(source)} pictures: --batch {len(source)} at most")
     if config.batch < 2:
         raise UserError("batch is 1; a pair needs other pairs to be told from: at least 2")
+    _divide(config)
     net = _network(config, module, given)
     if config.init:
         spec = net.spec
@@ -90,7 +97,9 @@ def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: d
         projection = head(config.head, net.num_features, config.head_features, config.head_norm)
     steps = len(source) // config.batch
     schedule = official(config.learning_rate, config.scaling, config.warmup_epochs, config.batch, steps * config.batch, config.epochs)
-    workers = config.workers if config.workers >= 0 else (0 if isinstance(source, Small) else os.cpu_count() or 1)
+    workers = (
+        config.workers if config.workers >= 0 else (0 if isinstance(source, Small) else max(1, (os.cpu_count() or 1) // processes.local()))
+    )
     return Plan(
         config,
         pictures,
@@ -103,6 +112,25 @@ def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: d
         workers,
         notes,
     )
+
+
+def _divide(config: TrainConfig) -> None:
+    """Refuse a batch that does not divide over the processes, and a chunk that does not divide it or would change nothing."""
+    n, batch, chunk = processes.world(), config.batch, config.chunk
+    if batch % n:
+        fits = next(k for k in range(n - 1, 0, -1) if batch % k == 0)
+        raise UserError(
+            f"batch {batch} does not divide over {n} processes, and another batch would be another recipe: --nproc-per-node {fits}, "
+            f"or --batch {max(1, batch // n) * n} or {(batch // n + 1) * n}"
+        )
+    share, whose = batch // n, f"a process's share of the batch, {batch // n} pairs" if n > 1 else f"the batch of {batch} pairs"
+    if chunk >= share:
+        raise UserError(
+            f"chunk {chunk} would change nothing: it must be smaller than {whose}. Leave --chunk away, or take at most {share // 2}"
+        )
+    if chunk and share % chunk:
+        near = min((k for k in range(1, share) if share % k == 0), key=lambda k: abs(k - chunk))
+        raise UserError(f"chunk {chunk} does not divide {whose}: --chunk {near}")
 
 
 def _open(images: str | Path | ImageSource, config: TrainConfig, given: dict[str, Any]) -> tuple[Pictures, ImageSource]:

@@ -1,14 +1,23 @@
-"""One step of SimCLR, on one screen: two views, one forward of both, NT-Xent, one update. Nothing here waits for the device."""
+"""One step of SimCLR, on one screen: two views, one forward of both, NT-Xent, one update. Nothing here waits for the device.
+
+The gradient goes in two legs, from the loss to z and from z to the weights. So the batch may be forwarded in chunks (gradient cache, Gao et
+al. 2021): first all z without gradient, then the exact loss of the whole batch and its dz, then each chunk once more, with its dz. And it may
+be spread over processes, each with its share of the pictures: loss, batch normalisation and gradients are those of the whole batch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from ..base import draws as rng
+from ..base import processes
 from ..base.device import autocast
 from ..losses.nt_xent import nt_xent
+from ..nets.batchnorm import Across
 from ..nets.head import Head
 from ..optim.lars import LARS, split
 from ..optim.schedule import Schedule
@@ -33,25 +42,71 @@ class Step:
         precision: str,
         loss: Loss | None = None,
     ):
-        self.encoder, self.head, self.views, self.schedule = encoder, head, views, schedule
-        self.device, self.precision = device, precision
-        self.loss: Loss = loss or (lambda z1, z2: nt_xent(z1, z2, config.temperature, normalize=config.normalize))
+        self.config, self.views, self.schedule, self.device, self.precision = config, views, schedule, device, precision
+        self.model, self.loss, self.group = nn.Sequential(encoder, head), loss, processes.everyone()
+        self.network = torch.compile(self.model) if config.compile else self.model
         self.optimizer = make_optimizer(config, encoder, head)
 
     def __call__(self, batch: Batch, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Step `number` (from 0) on a batch of n pictures. Returns the loss and the detached z1, z2, each (n, out)."""
+        """Step `number` (from 0) on this process's pictures. Returns the loss of all and this process's z1, z2, each (n, out)."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule(number)
-        images = batch.images.to(self.device, non_blocking=True)
-        x1, x2 = self.views(images, batch.keys)  # (n, C, S, S) each
-        x = torch.cat([x1, x2]).contiguous(memory_format=torch.channels_last)  # one forward: batch norm sees 2n
-        with autocast(self.device, self.precision):
-            z1, z2 = self.head(self.encoder(x)).chunk(2)
-        loss = self.loss(z1, z2)
+        images, n = batch.images.to(self.device, non_blocking=True), len(batch.ids)
+        chunk = self.config.chunk or n
+        parts = [slice(start, start + chunk) for start in range(0, n, chunk)]
+
+        def project(part: slice) -> Tensor:
+            """z of both views of a chunk, (2 · chunk, out). What layers may draw at random is a function of step and chunk."""
+            torch.manual_seed(int(rng.key(self.config.seed, "layers", number, part.start, processes.rank(self.group))[0] >> 1))
+            x1, x2 = self.views(images[part], batch.keys[part])  # (chunk, C, S, S) each
+            x = torch.cat([x1, x2]).contiguous(memory_format=torch.channels_last)  # one forward: batch norm sees both views
+            with autocast(self.device, self.precision), Across(self.group) if self.group else contextlib.nullcontext():
+                return self.network(x)
+
+        if len(parts) == 1:
+            z = [project(parts[0])]
+        else:
+            with torch.no_grad(), unmoved(self.model):
+                z = [project(part) for part in parts]
+        z1, z2 = (torch.cat(halves).detach() for halves in zip(*(part.chunk(2) for part in z), strict=True))
+        loss, dz1, dz2 = self.slopes(z1, z2)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        for part, made in zip(parts, z, strict=True):
+            again = made if made.requires_grad else project(part)
+            again.backward(torch.cat([dz1[part], dz2[part]]).to(again.dtype))
+        self.sum_gradients()
         self.optimizer.step()
-        return loss.detach(), z1.detach(), z2.detach()
+        return loss, z1, z2
+
+    def slopes(self, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss of all processes' pairs, and its gradient by this process's z1 and z2, each (n, out)."""
+        c, n, at = self.config, len(z1), processes.rank(self.group)
+        if self.loss is None:
+            z1, z2 = z1.requires_grad_(), z2.requires_grad_()
+            loss = nt_xent(z1, z2, c.temperature, normalize=c.normalize, group=self.group)
+            return loss.detach(), *torch.autograd.grad(loss, (z1, z2))
+        every = [processes.gathered(z, self.group).flatten(0, 1).requires_grad_() for z in (z1, z2)]  # a loss of your own sees all pairs
+        loss = self.loss(*every)
+        dz1, dz2 = (dz[at * n : (at + 1) * n] for dz in torch.autograd.grad(loss, every))
+        return loss.detach(), dz1, dz2
+
+    def sum_gradients(self) -> None:
+        """Each process has the gradient by its own pictures; the weights need that by all."""
+        if self.group is None:
+            return
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        flat = processes.summed(torch.cat([g.flatten() for g in gradients]), self.group)
+        for gradient, whole in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(whole.view(gradient.shape))
+
+
+@contextlib.contextmanager
+def unmoved(model: nn.Module) -> Iterator[None]:
+    """Undo what the block does to buffers: a batch's moving statistics are to move once, not twice."""
+    before = [buffer.clone() for buffer in model.buffers()]
+    yield
+    for buffer, value in zip(model.buffers(), before, strict=True):
+        buffer.copy_(value)
 
 
 def make_optimizer(config: TrainConfig, *modules: nn.Module) -> torch.optim.Optimizer:
