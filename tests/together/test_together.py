@@ -60,7 +60,9 @@ def test_a_process_dies_and_another_number_goes_on(tmp_path):
     out = tmp_path / "run"
     options = ("--batch", "120", "--epochs", "60", "--checkpoint-every", "5", "--log-every", "1")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *train(out, *options)]
-    started = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    started = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     try:
         deadline = time.monotonic() + 200
         while len(checkpoint.existing(out)) < 2:
@@ -89,7 +91,15 @@ def test_a_process_dies_and_another_number_goes_on(tmp_path):
 
 def test_signals_stop_all_at_the_same_step(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *train(out, "--batch", "120", "--epochs", "4000")]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        *train(out, "--batch", "120", "--epochs", "4000"),
+    ]
     started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
         deadline = time.monotonic() + 200
@@ -116,6 +126,8 @@ def test_a_batch_that_does_not_divide(tmp_path):
 def test_a_group_that_does_not_form():
     script = "from twoviews.base import processes; processes.join(3)"
     place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29917"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, **place}, timeout=100, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, **place}, timeout=100, check=False
+    )
     assert "the 2 processes did not all meet at 127.0.0.1:29917 within 3 s (this is process 0)" in done.stderr
     assert "torchrun" in done.stderr

@@ -103,7 +103,7 @@ def test_what_layers_draw_is_a_function_of_the_step():
         assert torch.equal(out[0][2], out[1][2])
         assert all(torch.equal(out[0][1][name], out[1][1][name]) for name in out[0][1])
     # the cached gradient is that of its loss: a step against it lowers just that loss, by as much as its square says
-    state, gradient, loss = cached[0]
+    _, gradient, loss = cached[0]
     assert all(torch.isfinite(g).all() for g in gradient.values())
     small = copy.deepcopy(net).double(), copy.deepcopy(projection).double()
     moved = nn.Sequential(*small)
