@@ -1,0 +1,149 @@
+"""The training step: beside a bare one (forward, backward, optimizer), and from pictures in memory to weights beside lightly's loop.
+
+Each side of the second comparison runs in processes of its own, since ours keeps freed memory (base.device.reuse_memory) and theirs does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ..base import draws as rng
+from ..base import processes
+from ..base.device import reuse_memory
+from ..nets.encoder import encoder
+from ..nets.head import head
+from ..optim.schedule import official
+from ..sources.loader import Batch, Loader
+from ..sources.source import Small
+from ..training.config import TrainConfig, resolve
+from ..training.recipes import recipe
+from ..training.step import Step
+from ..views.pipeline import Views
+from .measure import Series, installed, machine, turns
+from .views import photos
+
+SIZES = (32, 64, 128, 256)
+WIDTHS = (0.125, 0.25, 1.0)
+
+
+def settings(batch: int, width: float) -> TrainConfig:
+    return resolve(recipe("cifar10").values, {"batch": batch, "width": width})
+
+
+def make(config: TrainConfig) -> tuple[torch.nn.Module, Any]:
+    torch.manual_seed(0)
+    net = encoder(config.encoder, config.width, config.sk, config.stem, size=config.size)
+    return net, head(config.head, net.num_features, config.head_features, config.head_norm)
+
+
+def step_of(config: TrainConfig, views: Any = None, loss: Any = None) -> Step:
+    net, projection = make(config)
+    net = net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    schedule = official(config.learning_rate, config.scaling, 1, config.batch, 50_000, 10)
+    return Step(config, net, projection.train(), views or Views.of(config), schedule, torch.device("cpu"), "fp32", loss)
+
+
+def against_bare(batch: int, width: float, seconds: float) -> dict[str, float]:
+    """Seconds of the whole step and of the bare one: random views already there, a loss of one operation."""
+    config = settings(batch, width)
+    share = batch // processes.world()
+    images = photos(share, 32, 32)
+    ids = np.arange(share) + processes.rank() * share
+    x = torch.rand(2 * share, 3, config.size, config.size)
+    whole = step_of(config)
+    bare = step_of(config, lambda images, keys: (x[:share], x[share:]), None if whole.group else lambda a, b: (a - b).square().mean())
+    data = Batch(ids, rng.key("step", ids), images)
+    return turns({"whole": lambda: whole(data, 0)[0].item(), "bare": lambda: bare(data, 0)[0].item()}, seconds)
+
+
+class _Pictures(Dataset):
+    """Small pictures through lightly's transform, as its users write it."""
+
+    def __init__(self, images: torch.Tensor, size: int, strength: float):
+        from lightly.transforms import SimCLRTransform
+        from torchvision.transforms.functional import to_pil_image
+
+        self.pil = [to_pil_image(image) for image in images]
+        self.transform = SimCLRTransform(input_size=size, cj_strength=strength, gaussian_blur=0.0)
+
+    def __len__(self) -> int:
+        return len(self.pil)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.transform(self.pil[index])
+
+
+def side(name: str, batch: int, width: float, batches: int) -> float:
+    """Source pictures a second of one loop, from pictures in memory to updated weights, after a batch to warm up."""
+    config = settings(batch, width)
+    images = photos(batch * (batches + 1), 32, 32)
+    if name == "twoviews":
+        reuse_memory()
+        step = step_of(config)
+        ids = np.arange(len(images)).reshape(-1, batch)
+        stream = Loader(Small(images, None, [], ""), lambda pictures, keys: images, 0)([(i, rng.key(0, i)) for i in ids])
+        run = lambda number, data: step(data, number)[0].item()  # noqa: E731
+    else:
+        from lightly.loss import NTXentLoss
+
+        net, projection = make(config)
+        model = torch.nn.Sequential(net, projection).train()
+        criterion, optimizer = NTXentLoss(temperature=config.temperature), torch.optim.SGD(model.parameters(), lr=0.06)
+        workers = os.cpu_count() or 1
+        stream = DataLoader(_Pictures(images, config.size, config.strength), batch, num_workers=workers, drop_last=True)
+
+        def run(number: int, data: Any) -> float:
+            loss = criterion(model(data[0]), model(data[1]))  # one forward a view, as its examples do
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss.item()
+
+    began = 0.0
+    for number, data in enumerate(stream):
+        run(number, data)
+        if number == 0:
+            began = time.perf_counter()
+    return batch * batches / (time.perf_counter() - began)
+
+
+def against_lightly(batch: int, width: float, batches: int, rounds: int) -> dict[str, list[float]]:
+    """Pictures a second of both loops, in turns, each time in a new process."""
+    found: dict[str, list[float]] = {"twoviews": [], "lightly": []}
+    for _ in range(rounds):
+        for name, rates in found.items():
+            code = f"from twoviews.bench.step import side; print(side({name!r}, {batch}, {width}, {batches}))"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            rates.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    return found
+
+
+def bench(sizes: tuple[int, ...] = SIZES, seconds: float = 12.0, widths: tuple[float, ...] = WIDTHS) -> dict[str, Any]:
+    """Pictures a second of whole and bare steps by batch, at each width for the largest; and of both loops."""
+    reuse_memory()
+    rates: Series = {}
+    narrow, largest = 0.25 if 0.25 in widths else min(widths), max(sizes)
+    for batch in sizes:
+        for name, value in against_bare(batch, narrow, seconds).items():
+            rates.setdefault(f"{name}, width {narrow:g}", {})[batch] = batch / value
+    for width in widths:
+        if width != narrow:
+            for name, value in against_bare(largest, width, 4 * seconds).items():
+                rates.setdefault(f"{name}, width {width:g}", {})[largest] = largest / value
+    loops = {}
+    if installed("lightly") and processes.world() == 1:
+        for width in widths:
+            found = against_lightly(largest, width, 2 if width >= 1 else 6, 3)
+            ratios = [a / b for a, b in zip(found["twoviews"], found["lightly"], strict=True)]
+            loops[f"{width:g}"] = {**{name: median(values) for name, values in found.items()}, "ratio": median(ratios)}
+    return {"machine": machine(), "processes": processes.world(), "images_per_second": rates, "loops": {"batch": largest, **loops}}
