@@ -19,7 +19,10 @@ soak: .venv/ready
 	$(BIN)/python -m pytest -m soak tests
 
 bench: .venv/bench
-	$(BIN)/python benchmarks/step.py
+	$(BIN)/twoviews bench loss --plot docs/figures/bench_loss.png --json docs/figures/bench_loss.json
+	$(BIN)/twoviews bench views --plot docs/figures/bench_views.png --json docs/figures/bench_views.json
+	$(BIN)/twoviews bench step --plot docs/figures/bench_step.png --json docs/figures/bench_step.json
+	$(BIN)/python benchmarks/chunk.py --json docs/figures/chunk.json
 	$(BIN)/python benchmarks/cifar_curve.py
 
 .venv/ready: pyproject.toml requirements/pins.txt

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from machine import describe, parser, report
 from twoviews.base import draws as rng
+from twoviews.base.device import reuse_memory
 from twoviews.evaluate.intervals import wilson
 from twoviews.evaluate.linear import lbfgs
 from twoviews.probes.features import features
@@ -75,8 +76,8 @@ class Side:
             yield from Loader(source, lambda image, key: image, 0)([(ids, rng.key(c.seed, "views", epoch, ids)) for ids in parts])
             return
         loader = DataLoader(LightlyPictures(source, order, c.size, c.strength), batch_size=c.batch, num_workers=os.cpu_count() or 1)
-        for x1, x2 in loader:
-            yield Batch(order[:1], order[:1].astype(np.uint64), torch.stack([x1, x2]))
+        for ids, (x1, x2) in zip(order.reshape(-1, c.batch), loader, strict=True):
+            yield Batch(ids, ids.astype(np.uint64), torch.stack([x1, x2], 1))
 
 
 def sides(images: str, count: int, options: dict[str, Any]) -> list[Side]:
@@ -92,7 +93,7 @@ def sides(images: str, count: int, options: dict[str, Any]) -> list[Side]:
         plan.schedule = type(plan.schedule)(plan.schedule.peak, round(plan.config.warmup_epochs * steps), steps * plan.config.epochs)
         c = plan.config
         ours = name == "twoviews"
-        views = Views.of(c) if ours else (lambda pair, keys: (pair[0], pair[1]))
+        views = Views.of(c) if ours else (lambda pairs, keys: (pairs[:, 0], pairs[:, 1]))
         loss = None if ours else NTXentLoss(temperature=c.temperature)
         plan.encoder.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         plan.head.train()
@@ -137,6 +138,7 @@ def main() -> None:
         "warmup_epochs": 1.0,
         "seed": a.seed,
     }
+    reuse_memory()  # of both: they share this process
     both = sides(a.images, a.count, options)
     print(describe(), flush=True)
     start = measure(both[0], a.images, a.labelled, a.tested)

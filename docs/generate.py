@@ -137,13 +137,88 @@ def small_sets() -> list[str]:
     return [*out, f"{machine(data)}."]
 
 
-def step() -> list[str]:
-    data = read("step")
-    r, s = data["whole_over_bare"], data["images_per_second"]
-    return [
-        f"Whole step {s['whole']:.1f} source images/s, bare step {s['bare']:.1f}: **{r['median']:.3f}** of the bare step's speed (median of "
-        f"{data['settings']['rounds']} rounds; {r['min']:.3f} to {r['max']:.3f}). {machine(data)}."
+def short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def at(series: dict, name: str, x: str, factor: float = 1.0) -> str:
+    """A value of a benchmark's series, or nothing where it was not measured."""
+    value = series.get(name, {}).get(x)
+    return "" if value is None else short(value * factor)
+
+
+def loss() -> list[str]:
+    data = read("bench_loss")
+    times, memory = data["seconds"], data["bytes"]
+    ours, names, body = times["twoviews"], ["definition", "lightly", "pytorch-metric-learning"], []
+    for x, own in ours.items():
+        ratio = f"{times['lightly'][x] / own:.1f}" if x in times["lightly"] else ""
+        share = f"{times['matrix products alone'][x] / own:.2f}"
+        body.append(
+            [
+                f"{int(x):,}",
+                short(own * 1e3),
+                *(at(times, n, x, 1e3) for n in names),
+                ratio,
+                share,
+                *(at(memory, n, x, 1e-6) for n in ("twoviews", "lightly")),
+            ]
+        )
+    heads = [
+        "pairs n",
+        "twoviews, ms",
+        "definition",
+        "lightly",
+        "pytorch-metric-learning",
+        "lightly / twoviews",
+        "matrix products alone / twoviews",
     ]
+    text = (
+        f"Forward and backward, z of {data['features']}, float32. n = 32,768 took {ours['32768'] / ours['8192']:.1f} times n = 8,192. Memory is the peak "
+        f"beyond what there was before the call, gradients included. {machine(data)}."
+    )
+    return [*table([*heads, "twoviews, MB", "lightly, MB"], body), "", text]
+
+
+def views() -> list[str]:
+    data = read("bench_views")
+    rates, files = data["images_per_second"], data["files"]
+    names = list(rates)
+    body = [
+        [x, *(at(rates, n, x) for n in names), *(f"{rates['twoviews'][x] / rates[n][x]:.1f}" for n in ("lightly", "kornia"))]
+        for x in rates["twoviews"]
+    ]
+    f = files["images_per_second"]
+    text = (
+        f"From JPEG files, views of {files['size']} px, {files['workers']} workers: twoviews {f['twoviews']:.0f}, lightly {f['lightly']:.0f} pictures a second, "
+        f"**{f['twoviews'] / f['lightly']:.1f}** times. {machine(data)}."
+    )
+    return [*table(["pixels", *names, "twoviews / lightly", "twoviews / kornia"], body), "", text]
+
+
+def step() -> list[str]:
+    data = read("bench_step")
+    rates, loops = data["images_per_second"], data["loops"]
+    names = list(rates)
+    widths = list(dict.fromkeys(name.split("width ")[1] for name in names))
+    body = []
+    for width in widths:
+        whole, bare = (rates[f"{kind}, width {width}"] for kind in ("whole", "bare"))
+        body += [[width, x, short(whole[x]), short(bare[x]), f"{whole[x] / bare[x]:.3f}"] for x in whole]
+    ends = [[w, short(v["twoviews"]), short(v["lightly"]), f"{v['ratio']:.2f}"] for w, v in loops.items() if w != "batch"]
+    return [
+        *table(["width", "batch", "whole step, images/s", "bare step", "whole / bare"], body),
+        "",
+        *table(["width", f"twoviews, images/s, batch {loops['batch']}", "lightly's loop", "ratio"], ends),
+        "",
+        f"{machine(data)}.",
+    ]
+
+
+def chunk() -> list[str]:
+    data = read("chunk")
+    body = [[f"{r['batch']:,}", str(r["chunk"] or "–"), short(r["bytes"] / 1e6), short(r["batch"] / r["seconds"])] for r in data["rows"]]
+    return [*table(["batch", "chunk", "memory, MB", "images/s"], body), "", f"{machine(data)}."]
 
 
 def kill() -> list[str]:
@@ -158,7 +233,7 @@ def kill() -> list[str]:
     return [*lines, "", f"{machine(data)}."]
 
 
-TABLES = {"demo": demo, "cifar": cifar, "small_sets": small_sets, "step": step, "kill": kill}
+TABLES = {"demo": demo, "cifar": cifar, "small_sets": small_sets, "loss": loss, "views": views, "step": step, "chunk": chunk, "kill": kill}
 
 
 def filled(page: Path) -> str:

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -24,3 +29,23 @@ def test_cpu():
 def test_wrong_device(name):
     with pytest.raises(UserError, match=f"device '{name}' cannot be used"):
         devices.pick(name)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_freed_memory_stays():
+    script = """
+import sys, resource, torch
+from twoviews.base.device import reuse_memory
+if sys.argv[1] == "1":
+    reuse_memory()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+before = resident()
+torch.ones(2**26)  # 256 MB, freed at once
+print(resident() - before > 2**27)
+"""
+    for keep, want in (("0", "False"), ("1", "True")):
+        done = subprocess.run([sys.executable, "-c", script, keep], capture_output=True, text=True, check=True)
+        if keep == "1" and done.stdout.strip() != want and "glibc" not in platform.libc_ver()[0]:
+            pytest.skip("another C library")
+        assert done.stdout.strip() == want

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-VERBS = ("train", "knn", "linear", "views", "demo")
+VERBS = ("train", "plan", "knn", "linear", "views", "bench", "demo")
 
 
 def twoviews(*arguments, cwd=None):
@@ -37,6 +37,12 @@ QUICK = [
     ["linear", "timm:resnet50", "digits", "--labels", "few"],
     ["linear", "timm:resnet50", "nowhere"],
     ["views", "digits", "--strength", "-1"],
+    ["plan", "nowhere"],
+    ["plan", "digits", "--chunk", "-1"],
+    ["bench", "los"],
+    ["bench", "loss", "nowhere"],
+    ["bench", "views", "nowhere"],
+    ["bench", "loss", "--sizes", "1"],
 ]
 
 
@@ -102,6 +108,14 @@ BAD = [
     ("views digits --out sheet.jpg", "the sheet is a .png file"),
     ("views digits --count 0", "it must be at least 1"),
     ("views empty", "no pictures in empty"),
+    ("train digits --out out --batch 64 --chunk 64", "chunk 64 would change nothing: it must be smaller than the batch of 64 pairs"),
+    ("train digits --out out --batch 64 --chunk 9", "chunk 9 does not divide the batch of 64 pairs: --chunk 8"),
+    ("plan digits --batch 64 --chunk 64", "chunk 64 would change nothing"),
+    ("plan one", "1 picture; contrastive learning needs at least 2"),
+    ("bench loss few", "bench loss takes no pictures"),
+    ("bench views file.txt", "file.txt is not a folder of picture files"),
+    ("bench lo", "loss"),
+    ("bench loss --sizes 2", "--sizes must be whole numbers from 4 on"),
     ("trian digits", "unknown verb 'trian'. Did you mean train?"),
 ]
 
@@ -170,3 +184,19 @@ def test_the_sheet(place, tmp_path, images):
     again = twoviews("views", images, "--out", tmp_path / "again.png", "--count", 3, cwd=place)
     assert again.returncode == 0
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "views.png").read_bytes(), "draws are keyed"
+
+
+def test_plan_and_bench_print_and_write(place, tmp_path):
+    """Small sizes, so that it takes seconds; what is not installed is named and left out."""
+    planned = twoviews("plan", "digits", "--batch", "32", "--width", "0.25", "--json", str(tmp_path / "plan.json"))
+    assert planned.returncode == 0, planned.stderr
+    assert "the whole batch" in planned.stdout
+    assert "no --chunk is needed" in planned.stdout
+    assert json.loads((tmp_path / "plan.json").read_text())["batch"] == 32
+    for what, sizes in (("loss", ["8", "64"]), ("views", ["16", "32"])):
+        file = tmp_path / f"{what}.json"
+        done = twoviews("bench", what, "--sizes", *sizes, "--seconds", "0.1", "--json", str(file))
+        assert done.returncode == 0, done.stderr
+        figures = json.loads(file.read_text())
+        assert set(figures["seconds" if what == "loss" else "images_per_second"]["twoviews"]) == set(sizes)
+        assert figures["machine"]["torch"] in done.stdout

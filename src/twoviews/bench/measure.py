@@ -102,9 +102,10 @@ def plot(path: Path, panels: Sequence[tuple[str, str, str, Series]]) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5.6 * len(panels), 4.2), squeeze=False, layout="constrained")
+    names = list(dict.fromkeys(name for *_, series in panels for name in series))
     for axis, (title, x, y, series) in zip(axes[0], panels, strict=True):
         for name, points in series.items():
-            axis.plot(list(points), list(points.values()), marker="o", markersize=4, label=name)
+            axis.plot(list(points), list(points.values()), marker="o", markersize=4, label=name, color=f"C{names.index(name)}")
         ticks = sorted({value for points in series.values() for value in points})
         axis.set(title=title, xlabel=x, ylabel=y, xscale="log", yscale="log")
         axis.set_xticks(ticks, [f"{tick:,g}" for tick in ticks], rotation=45)
