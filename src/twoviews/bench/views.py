@@ -55,7 +55,7 @@ def candidates(size: int) -> dict[str, Callable[[], Any]]:
     """Two views of COUNT pictures of `size` px in memory, all with crop, flip, jitter 0.5, gray, and from 64 px on blur."""
     images, keys = photos(COUNT, size, size), rng.key("bench", np.arange(COUNT))
     config = ViewConfig(size=size, strength=0.5, blur=0.5 if size >= 64 else 0.0)
-    views = Views(config)
+    views, kernel = Views(config), size // 10 // 2 * 2 + 1
     out: dict[str, Callable[[], Any]] = {
         "twoviews": lambda: views(images, keys),
         "definition (batched torch)": lambda: views(as_float(images), keys),
@@ -65,18 +65,18 @@ def candidates(size: int) -> dict[str, Callable[[], Any]]:
 
         transform = SimCLRTransform(input_size=size, cj_strength=0.5, gaussian_blur=config.blur, normalize=None)
         pil = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
-        out["lightly"] = lambda: torch.stack([torch.stack(transform(image)) for image in pil])
+        out["lightly"] = lambda: torch.stack([torch.stack(list(transform(image))) for image in pil])  # type: ignore[arg-type]
     if installed("kornia"):
         import kornia.augmentation as k
 
         steps = [k.RandomResizedCrop((size, size), scale=(0.08, 1.0)), k.RandomHorizontalFlip(), k.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8)]
-        steps += [k.RandomGrayscale(p=0.2)] + [k.RandomGaussianBlur((size // 10 // 2 * 2 + 1,) * 2, (0.1, 2.0), p=0.5)] * (size >= 64)
+        steps += [k.RandomGrayscale(p=0.2)] + [k.RandomGaussianBlur((kernel, kernel), (0.1, 2.0), p=0.5)] * (size >= 64)
         whole = torch.nn.Sequential(*steps)
         out["kornia"] = torch.no_grad()(lambda: (whole(as_float(images)), whole(as_float(images))))
     from torchvision.transforms import v2
 
     parts = [v2.RandomResizedCrop(size, (0.08, 1.0)), v2.RandomHorizontalFlip(), v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8)]
-    parts += [v2.RandomGrayscale(0.2)] + [v2.RandomApply([v2.GaussianBlur(size // 10 // 2 * 2 + 1, (0.1, 2.0))], 0.5)] * (size >= 64)
+    parts += [v2.RandomGrayscale(0.2)] + [v2.RandomApply([v2.GaussianBlur(kernel, (0.1, 2.0))], 0.5)] * (size >= 64)
     single = v2.Compose([*parts, v2.ToDtype(torch.float32, scale=True)])
     out["torchvision v2"] = lambda: torch.stack([torch.stack([single(image), single(image)]) for image in images])
     return out

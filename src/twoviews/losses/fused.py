@@ -6,6 +6,8 @@ The definition is in nt_xent.py; the tests run these kernels in Triton's interpr
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -75,7 +77,7 @@ def slopes(u: Tensor, weight: Tensor, start: int, count: int) -> Tensor:
     return out
 
 
-def blocks(width: int) -> dict[str, int]:
+def blocks(width: int) -> dict[str, Any]:
     """Sizes of a block for this many features: powers of two, as the chip multiplies them."""
     wide = max(16, triton.next_power_of_2(width))
     return {"WIDTH": wide, "ROWS": 64 if wide <= 128 else 32, "COLUMNS": 64 if wide <= 64 else 32}

@@ -19,6 +19,7 @@ from ..base.processes import Gathered, Group, Summed, rank, world
 from .tiled import HOTTEST, Tiled, compiled
 
 TILES = {"cpu": 768}  # rows: two such tiles stay in the caches, and larger ones were no faster on two cores
+PLAIN = {"cpu": 64}  # pairs: up to here the definition is as fast
 
 
 def similarities(z1: Tensor, z2: Tensor, temperature: float = 0.1, normalize: bool = True) -> Tensor:
@@ -68,6 +69,8 @@ def nt_xent(
     with torch.autocast(z1.device.type, enabled=False):
         z1, z2 = raised(z1), raised(z2)
         rows = auto_tile(z1.device) if tile == "auto" else tile
+        if tile == "auto" and len(z1) <= PLAIN.get(z1.device.type, 0) and world(group) == 1:
+            rows = None
         if rows is None and world(group) == 1:
             loss = definition(z1, z2, temperature, normalize)
         elif not normalize or temperature < HOTTEST or rows is None:

@@ -78,8 +78,8 @@ def upright_size(data: bytes) -> tuple[int, int]:
     """(height, width) of the upright picture, from its header. Raises Unreadable with the reason."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            size = image.height, image.width
-            return size[::-1] if _orientation(image) >= 5 else size
+            height, width = image.height, image.width
+            return (width, height) if _orientation(image) >= 5 else (height, width)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 

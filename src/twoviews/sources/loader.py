@@ -59,7 +59,7 @@ class Loader:
                 _Items(source, cut),
                 batch_sampler=self.plan,
                 num_workers=workers,
-                collate_fn=_as_it_is,
+                collate_fn=_as_it_is,  # type: ignore[arg-type]
                 pin_memory=pin,
                 persistent_workers=workers > 0,
                 worker_init_fn=_calm,

@@ -84,7 +84,8 @@ class Step:
         if self.loss is None:
             z1, z2 = z1.requires_grad_(), z2.requires_grad_()
             loss = nt_xent(z1, z2, c.temperature, normalize=c.normalize, group=self.group)
-            return loss.detach(), *torch.autograd.grad(loss, (z1, z2))
+            dz1, dz2 = torch.autograd.grad(loss, (z1, z2))
+            return loss.detach(), dz1, dz2
         every = [processes.gathered(z, self.group).flatten(0, 1).requires_grad_() for z in (z1, z2)]  # a loss of your own sees all pairs
         loss = self.loss(*every)
         dz1, dz2 = (dz[at * n : (at + 1) * n] for dz in torch.autograd.grad(loss, every))

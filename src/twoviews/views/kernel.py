@@ -112,7 +112,7 @@ def _views(
 
 
 @compiled
-def _cubic(distance: float, a: float) -> float:
+def _cubic(distance: Any, a: Any) -> Any:
     x = abs(distance)
     if x < ONE:
         return ((a + TWO) * x - (a + THREE)) * x * x + ONE
@@ -181,7 +181,7 @@ def _crop(image: Any, box: Any, flip: bool, filter: int, x: Any) -> None:
 
 
 @compiled
-def _brightness(planes: Any, factor: float) -> None:
+def _brightness(planes: Any, factor: Any) -> None:
     for c in range(len(planes)):
         plane = planes[c]
         for i in range(len(plane)):
@@ -189,7 +189,7 @@ def _brightness(planes: Any, factor: float) -> None:
 
 
 @compiled
-def _contrast(planes: Any, factor: float, official: bool) -> None:
+def _contrast(planes: Any, factor: Any, official: bool) -> None:
     channels = len(planes)
     means = np.zeros(3, np.float32)
     for c in range(channels):
@@ -206,7 +206,7 @@ def _contrast(planes: Any, factor: float, official: bool) -> None:
 
 
 @compiled
-def _saturation(planes: Any, factor: float, official: bool) -> None:
+def _saturation(planes: Any, factor: Any, official: bool) -> None:
     r, g, b = planes[0], planes[1], planes[2]
     for i in range(len(r)):
         x, y, z = r[i], g[i], b[i]
@@ -221,7 +221,7 @@ def _saturation(planes: Any, factor: float, official: bool) -> None:
 
 
 @compiled
-def _hue(planes: Any, shift: float) -> None:
+def _hue(planes: Any, shift: Any) -> None:
     r, g, b = planes[0], planes[1], planes[2]
     turn = SIX * shift
     for i in range(len(r)):
@@ -237,13 +237,13 @@ def _hue(planes: Any, shift: float) -> None:
 
 
 @compiled
-def _corner(high: float, chroma: float, k: float) -> float:
+def _corner(high: Any, chroma: Any, k: Any) -> Any:
     k -= SIX * f32(np.floor(k * (ONE / SIX)))
     return min(max(high - chroma * min(max(min(k, FOUR - k), ZERO), ONE), ZERO), ONE)
 
 
 @compiled
-def _blur(x: Any, sigma: float, radius: int) -> None:
+def _blur(x: Any, sigma: Any, radius: int) -> None:
     """In place; zeros beyond the edges, as blur.blur. Weights below 1e-7 of the middle one are left out."""
     channels, size = x.shape[0], x.shape[1]
     weight = np.zeros(radius + 2, np.float32)
