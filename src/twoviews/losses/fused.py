@@ -6,8 +6,6 @@ The definition is in nt_xent.py; the tests run these kernels in Triton's interpr
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -64,7 +62,7 @@ def sums(u: Tensor, start: int, count: int) -> tuple[Tensor, Tensor]:
     total, width = u.shape
     out = u.new_zeros(2, total)
     block = blocks(width)
-    sums_kernel[(triton.cdiv(count, block["ROWS"]),)](u, out[0], out[1], start, count, total, total // 2, width, **block, **LAUNCH)
+    sums_kernel[(triton.cdiv(count, block["ROWS"]),)](u, out[0], out[1], start, count, total, total // 2, width, **block, **LAUNCH)  # type: ignore[arg-type]
     return out[0], out[1]
 
 
@@ -73,11 +71,11 @@ def slopes(u: Tensor, weight: Tensor, start: int, count: int) -> Tensor:
     total, width = u.shape
     out = torch.zeros_like(u)
     block = blocks(width)
-    slopes_kernel[(triton.cdiv(count, block["ROWS"]),)](u, weight, out, start, count, total, width, **block, **LAUNCH)
+    slopes_kernel[(triton.cdiv(count, block["ROWS"]),)](u, weight, out, start, count, total, width, **block, **LAUNCH)  # type: ignore[arg-type]
     return out
 
 
-def blocks(width: int) -> dict[str, Any]:
+def blocks(width: int) -> dict[str, int]:
     """Sizes of a block for this many features: powers of two, as the chip multiplies them."""
     wide = max(16, triton.next_power_of_2(width))
     return {"WIDTH": wide, "ROWS": 64 if wide <= 128 else 32, "COLUMNS": 64 if wide <= 64 else 32}
