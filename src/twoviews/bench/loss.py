@@ -1,5 +1,8 @@
 """NT-Xent, forward and backward: time and memory against the number of pairs, beside other implementations and bare matrix products."""
 
+# What is compared with comes with the extra `bench`, which need not be there.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from collections.abc import Callable

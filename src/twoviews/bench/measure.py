@@ -1,5 +1,8 @@
 """How to measure: candidates take turns in the same run, so that a change of the machine's speed meets all of them."""
 
+# What is compared with comes with the extra `bench`, which need not be there.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import ctypes

@@ -3,6 +3,9 @@
 Each side of the second comparison runs in processes of its own, since ours keeps freed memory (base.device.reuse_memory) and theirs does not.
 """
 
+# What is compared with comes with the extra `bench`, which need not be there.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import json

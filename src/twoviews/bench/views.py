@@ -1,5 +1,8 @@
 """Two views of each picture: pictures a second against size, from memory on one core and from JPEG files with workers, beside others."""
 
+# What is compared with comes with the extra `bench`, which need not be there.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import os
