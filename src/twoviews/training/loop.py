@@ -113,7 +113,7 @@ class Trainer:
         self.monitor = Monitor(c, plan.source, plan.device, plan.precision, plan.workers)
         self.first = processes.rank() == 0
         cut = getattr(self.views, "crop_pairs", None) or Cut(c.size, c.resize)
-        self.loader = Loader(plan.source, cut, plan.workers, pin=plan.device.type == "cuda")
+        self.loader = Loader(plan.source, cut, plan.workers, plan.device.type == "cuda", plan.device)
         self.done, self.sum, self.looked = 0, torch.zeros((), dtype=torch.float64, device=plan.device), {}
         self.signal: int | None = None
 
