@@ -63,8 +63,9 @@ def join(seconds: float = FORM_SECONDS) -> bool:
 
 
 def leave() -> None:
-    """Undo `join`."""
+    """Undo `join`, all together: gloo aborts a process whose peer takes the connections down while it is still at work."""
     if dist.is_initialized():
+        dist.barrier()
         dist.destroy_process_group()
 
 
