@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from machine import describe, parser, report
 from twoviews.base import draws as rng
 from twoviews.base.device import reuse_memory
+from twoviews.bench.step import LightlyPictures
 from twoviews.evaluate.intervals import wilson
 from twoviews.evaluate.linear import lbfgs
 from twoviews.probes.features import features
@@ -30,24 +31,6 @@ from twoviews.sources.spec import open_pictures
 from twoviews.training.plan import Plan, prepare
 from twoviews.training.step import Step
 from twoviews.views.pipeline import Views
-
-
-class LightlyPictures(Dataset):
-    """The same pictures through lightly's transform, as its users write it."""
-
-    def __init__(self, source: Small, order: np.ndarray, size: int, strength: float):
-        from lightly.transforms import SimCLRTransform
-
-        self.source, self.order = source, order
-        self.transform = SimCLRTransform(input_size=size, cj_strength=strength, gaussian_blur=0.0, normalize=None)
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        from torchvision.transforms.functional import to_pil_image
-
-        return tuple(self.transform(to_pil_image(self.source.images[self.order[number]])))  # type: ignore[return-value]
 
 
 class Side:
@@ -75,7 +58,8 @@ class Side:
             parts = order.reshape(-1, c.batch)
             yield from Loader(source, lambda image, key: image, 0)([(ids, rng.key(c.seed, "views", epoch, ids)) for ids in parts])
             return
-        loader = DataLoader(LightlyPictures(source, order, c.size, c.strength), batch_size=c.batch, num_workers=os.cpu_count() or 1)
+        pictures = LightlyPictures(source.images[torch.from_numpy(order)], input_size=c.size, cj_strength=c.strength, normalize=None)
+        loader = DataLoader(pictures, batch_size=c.batch, num_workers=os.cpu_count() or 1)
         for ids, (x1, x2) in zip(order.reshape(-1, c.batch), loader, strict=True):
             yield Batch(ids, ids.astype(np.uint64), torch.stack([x1, x2], 1))
 

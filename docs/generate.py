@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+from twoviews.bench.show import number as short
 from twoviews.evaluate.config import EvalConfig
 from twoviews.training.config import FREE, TrainConfig
 from twoviews.training.recipes import RECIPES
@@ -137,10 +138,6 @@ def small_sets() -> list[str]:
     return [*out, f"{machine(data)}."]
 
 
-def short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def at(series: dict, name: str, x: str, factor: float = 1.0) -> str:
     """A value of a benchmark's series, or nothing where it was not measured."""
     value = series.get(name, {}).get(x)
@@ -205,11 +202,22 @@ def step() -> list[str]:
     for width in widths:
         whole, bare = (rates[f"{kind}, width {width}"] for kind in ("whole", "bare"))
         body += [[width, x, short(whole[x]), short(bare[x]), f"{whole[x] / bare[x]:.3f}"] for x in whole]
-    ends = [[w, short(v["twoviews"]), short(v["lightly"]), f"{v['ratio']:.2f}"] for w, v in loops.items() if w != "batch"]
+    kinds = ("twoviews", "memory given back", "compiled", "lightly")
+    ends = [[w, *(short(v[k]) if k in v else "" for k in kinds), f"{v['ratio']:.2f}"] for w, v in loops.items() if w != "batch"]
     return [
         *table(["width", "batch", "whole step, images/s", "bare step", "whole / bare"], body),
         "",
-        *table(["width", f"twoviews, images/s, batch {loops['batch']}", "lightly's loop", "ratio"], ends),
+        *table(
+            [
+                "width",
+                f"twoviews, images/s, batch {loops['batch']}",
+                "without keeping freed memory",
+                "with --compile",
+                "lightly's loop",
+                "ratio",
+            ],
+            ends,
+        ),
         "",
         f"{machine(data)}.",
     ]

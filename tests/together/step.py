@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from twoviews.nets.head import head
 from twoviews.optim.schedule import Schedule
 from twoviews.sources.loader import Batch
 from twoviews.training.config import TrainConfig
+from twoviews.training.loop import Trainer
+from twoviews.training.plan import prepare
+from twoviews.training.run import Run
 from twoviews.training.step import Step
 
 
@@ -63,9 +67,21 @@ def run(net: nn.Module, projection: nn.Module, config: TrainConfig, images: torc
     return torch.stack(losses), dict(step.model.state_dict())
 
 
+def parts() -> None:
+    """What this process reads of an epoch is its share of each batch; together they are what one process reads, with the same keys."""
+    plan = prepare("digits", None, {"batch": 64, "epochs": 1})
+    own = Trainer(plan, Run(Path("nowhere")), None, None).batches(0, 2)
+    assert len(own) == 1257 // 64 - 2
+    every = processes.gathered(torch.from_numpy(np.stack([ids for ids, _ in own])), processes.everyone())  # (world, batches, share)
+    order = rng.permutation(1257, plan.config.seed, "order", 0)[2 * 64 : (1257 // 64) * 64].reshape(-1, 64)
+    assert every.transpose(0, 1).flatten(1).tolist() == order.tolist()
+    assert all((keys == rng.key(plan.config.seed, "views", 0, ids)).all() for ids, keys in own)
+
+
 def main() -> None:
     assert processes.join()
     world, rank = processes.world(), processes.rank()
+    parts()
     images = torch.randint(0, 256, (8 * world, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for name, make in encoders():
         for optimizer, loss in (("lars", None), ("adamw", lambda z1, z2: (z1 @ z2.T).square().mean() - (z1 * z2).mean())):

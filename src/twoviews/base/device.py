@@ -60,8 +60,8 @@ def describe(device: torch.device) -> str:
 def reuse_memory() -> None:
     """Let what this process frees stay with it, until it ends.
 
-    glibc gives large blocks back to the kernel at once and gets them again as zeroed pages, at each step: a third of a training step on
-    CPUs (docs/results.md). Other C libraries are left as they are.
+    glibc gives large blocks back to the kernel at once and gets them again as zeroed pages, at each step: a quarter of a training step on
+    CPUs (docs/scaling.md). Other C libraries are left as they are.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")

@@ -26,7 +26,7 @@ def run(what: str, images: Path | None, sizes: tuple[int, ...] | None, seconds: 
         times, memory = figures["seconds"], figures["bytes"]
         tables = [
             grid("NT-Xent, forward and backward, milliseconds", "pairs", times, 1e3),
-            grid("memory beyond z and its gradients, MB", "pairs", memory, 1e-6),
+            grid("peak memory of a call, gradients included, MB", "pairs", memory, 1e-6),
         ]
         panels = [("NT-Xent, forward and backward", "pairs n", "seconds", times), ("peak memory", "pairs n", "bytes", memory)]
     elif what == "views":
@@ -41,7 +41,8 @@ def run(what: str, images: Path | None, sizes: tuple[int, ...] | None, seconds: 
         rates, loops = figures["images_per_second"], {k: v for k, v in figures["loops"].items() if k != "batch"}
         tables = [grid("ResNet-18, 32 px: whole and bare steps, pictures a second", "batch", rates)]
         if loops:
-            whole = {name: {float(width): values[name] for width, values in loops.items()} for name in ("twoviews", "lightly", "ratio")}
+            names = list(dict.fromkeys(name for values in loops.values() for name in values))
+            whole = {name: {float(width): values[name] for width, values in loops.items() if name in values} for name in names}
             tables.append(grid(f"from pictures to weights, batch {figures['loops']['batch']}, pictures a second", "width", whole))
         panels = [("ResNet-18, 32 px, a step", "batch", "pictures a second", rates)]
     if processes.rank() == 0:

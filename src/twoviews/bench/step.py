@@ -8,11 +8,14 @@ Each side of the second comparison runs in processes of its own, since ours keep
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -37,6 +40,7 @@ from .views import photos
 
 SIZES = (32, 64, 128, 256)
 WIDTHS = (0.125, 0.25, 1.0)
+AHEAD = 2 * (os.cpu_count() or 1)  # batches that a DataLoader with a worker a core prefetches
 
 
 def settings(batch: int, width: float) -> TrainConfig:
@@ -69,30 +73,35 @@ def against_bare(batch: int, width: float, seconds: float) -> dict[str, float]:
     return turns({"whole": lambda: whole(data, 0)[0].item(), "bare": lambda: bare(data, 0)[0].item()}, seconds)
 
 
-class _Pictures(Dataset):
-    """Small pictures through lightly's transform, as its users write it."""
+class LightlyPictures(Dataset):
+    """Small pictures (n, C, H, W) uint8 through lightly's transform, as its users write it; `settings` are the transform's."""
 
-    def __init__(self, images: torch.Tensor, size: int, strength: float):
+    def __init__(self, images: torch.Tensor, **settings: Any):
         from lightly.transforms import SimCLRTransform
         from torchvision.transforms.functional import to_pil_image
 
         self.pil = [to_pil_image(image) for image in images]
-        self.transform = SimCLRTransform(input_size=size, cj_strength=strength, gaussian_blur=0.0)
+        self.transform = SimCLRTransform(gaussian_blur=0.0, **settings)
 
     def __len__(self) -> int:
         return len(self.pil)
 
     def __getitem__(self, index: int) -> Any:
-        return self.transform(self.pil[index])
+        return tuple(self.transform(self.pil[index]))
 
 
 def side(name: str, batch: int, width: float, batches: int) -> float:
-    """Source pictures a second of one loop, from pictures in memory to updated weights, after a batch to warm up."""
+    """Source pictures a second of one loop, from pictures in memory to updated weights.
+
+    `name`: `twoviews`, `compiled` (the same with torch.compile), `memory given back` (the same without reuse_memory), or `lightly`. One batch
+    warms up. AHEAD more than are counted are there to be made, so that lightly's workers are as busy at the end as in the middle of an epoch.
+    """
     config = settings(batch, width)
-    images = photos(batch * (batches + 1), 32, 32)
-    if name == "twoviews":
-        reuse_memory()
-        step = step_of(config)
+    images = photos(batch * (1 + batches + AHEAD), 32, 32)
+    if name != "lightly":
+        if name != "memory given back":
+            reuse_memory()
+        step = step_of(dataclasses.replace(config, compile=name == "compiled"))
         ids = np.arange(len(images)).reshape(-1, batch)
         stream = Loader(Small(images, None, [], ""), lambda pictures, keys: images, 0)([(i, rng.key(0, i)) for i in ids])
         run = lambda number, data: step(data, number)[0].item()  # noqa: E731
@@ -102,8 +111,8 @@ def side(name: str, batch: int, width: float, batches: int) -> float:
         net, projection = make(config)
         model = torch.nn.Sequential(net, projection).train()
         criterion, optimizer = NTXentLoss(temperature=config.temperature), torch.optim.SGD(model.parameters(), lr=0.06)
-        workers = os.cpu_count() or 1
-        stream = DataLoader(_Pictures(images, config.size, config.strength), batch, num_workers=workers, drop_last=True)
+        pictures = LightlyPictures(images, input_size=config.size, cj_strength=config.strength)
+        stream = DataLoader(pictures, batch, num_workers=os.cpu_count() or 1, drop_last=True)
 
         def run(number: int, data: Any) -> float:
             loss = criterion(model(data[0]), model(data[1]))  # one forward a view, as its examples do
@@ -117,12 +126,14 @@ def side(name: str, batch: int, width: float, batches: int) -> float:
         run(number, data)
         if number == 0:
             began = time.perf_counter()
+        if number == batches:
+            break
     return batch * batches / (time.perf_counter() - began)
 
 
-def against_lightly(batch: int, width: float, batches: int, rounds: int) -> dict[str, list[float]]:
-    """Pictures a second of both loops, in turns, each time in a new process."""
-    found: dict[str, list[float]] = {"twoviews": [], "lightly": []}
+def loops(names: Sequence[str], batch: int, width: float, batches: int, rounds: int) -> dict[str, list[float]]:
+    """Pictures a second of each loop, in turns, each time in a new process."""
+    found: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, rates in found.items():
             code = f"from twoviews.bench.step import side; print(side({name!r}, {batch}, {width}, {batches}))"
@@ -143,10 +154,13 @@ def bench(sizes: tuple[int, ...] = SIZES, seconds: float = 12.0, widths: tuple[f
         if width != narrow:
             for name, value in against_bare(largest, width, 4 * seconds).items():
                 rates.setdefault(f"{name}, width {width:g}", {})[largest] = largest / value
-    loops = {}
+    compared: dict[str, Any] = {"batch": largest}
     if installed("lightly") and processes.world() == 1:
         for width in widths:
-            found = against_lightly(largest, width, 2 if width >= 1 else 6, 3)
+            names = ["twoviews", "lightly"]
+            if width == narrow:
+                names += ["memory given back", *(["compiled"] if shutil.which("g++") else [])]
+            found = loops(names, largest, width, *((4, 2) if width >= 1 else (16, 3)))
             ratios = [a / b for a, b in zip(found["twoviews"], found["lightly"], strict=True)]
-            loops[f"{width:g}"] = {**{name: median(values) for name, values in found.items()}, "ratio": median(ratios)}
-    return {"machine": machine(), "processes": processes.world(), "images_per_second": rates, "loops": {"batch": largest, **loops}}
+            compared[f"{width:g}"] = {**{name: median(values) for name, values in found.items()}, "ratio": median(ratios)}
+    return {"machine": machine(), "processes": processes.world(), "images_per_second": rates, "loops": compared}

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..base.errors import UserError
 from ..base.processes import Gathered, Group, Summed, rank, world
-from .tiled import HOTTEST, Tiled, compiled
+from .tiled import EPSILON, HOTTEST, Tiled, compiled
 
 TILES = {"cpu": 768}  # rows: two such tiles stay in the caches, and larger ones were no faster on two cores
 PLAIN = {"cpu": 64}  # pairs: up to here the definition is as fast
@@ -25,8 +25,7 @@ PLAIN = {"cpu": 64}  # pairs: up to here the definition is as fast
 def similarities(z1: Tensor, z2: Tensor, temperature: float = 0.1, normalize: bool = True) -> Tensor:
     """Logits of all views against all views, −inf on the diagonal. Shapes (n, d), (n, d) → (2n, 2n), first views first."""
     z = torch.cat([z1, z2])
-    if normalize:
-        z = z * z.square().sum(1, keepdim=True).clamp(min=1e-12).rsqrt()  # the official epsilon
+    z = unit(z) if normalize else z
     logits = z @ z.T / temperature
     return logits.masked_fill(torch.eye(len(z), dtype=torch.bool, device=z.device), -math.inf)
 
@@ -68,10 +67,12 @@ def nt_xent(
         raise UserError(f"tile is {tile}, and there are {len(z1)} pairs: from 1 to {len(z1)}, or leave it at 'auto'")
     with torch.autocast(z1.device.type, enabled=False):
         z1, z2 = raised(z1), raised(z2)
-        rows = auto_tile(z1.device) if tile == "auto" else tile
-        if tile == "auto" and len(z1) <= PLAIN.get(z1.device.type, 0) and world(group) == 1:
-            rows = None
-        if rows is None and world(group) == 1:
+        alone = world(group) == 1
+        if tile == "auto":
+            rows = None if alone and len(z1) <= PLAIN.get(z1.device.type, 0) else auto_tile(z1.device)
+        else:
+            rows = tile
+        if rows is None and alone:
             loss = definition(z1, z2, temperature, normalize)
         elif not normalize or temperature < HOTTEST or rows is None:
             loss = by_rows(z1, z2, temperature, normalize, rows or 2 * len(z1), group)
@@ -88,8 +89,7 @@ def by_rows(z1: Tensor, z2: Tensor, temperature: float, normalize: bool, tile: i
     Twice the work of the symmetric tiles, so it is taken only where their exponentials could overflow.
     """
     z = torch.stack([z1, z2])
-    if normalize:
-        z = z * z.square().sum(2, keepdim=True).clamp(min=1e-12).rsqrt()
+    z = unit(z) if normalize else z
     every = Gathered.apply(z, group).transpose(0, 1).flatten(0, 2)  # (N, d)
     n, half, at = len(z1), len(every) // 2, rank(group)
     numbers = torch.arange(n, device=z.device) + at * n
@@ -116,7 +116,7 @@ def contrastive_metrics(z1: Tensor, z2: Tensor, temperature: float = 0.1, *, nor
     n = len(z1)
     a, b = raised(z1), raised(z2)
     if normalize:
-        a, b = (z * z.square().sum(1, keepdim=True).clamp(min=1e-12).rsqrt() for z in (a, b))
+        a, b = unit(a), unit(b)
     right, entropy = a.new_zeros(()), a.new_zeros(())
     rows = auto_tile(a.device)
     for start in range(0, n, rows):
@@ -135,6 +135,11 @@ def auto_tile(device: torch.device) -> int:
 def chance(n: int) -> float:
     """The loss of n pairs when nothing is known: log(2n − 1)."""
     return math.log(2 * n - 1)
+
+
+def unit(z: Tensor) -> Tensor:
+    """z / ‖z‖ along the last dimension, with the official epsilon."""
+    return z * z.square().sum(-1, keepdim=True).clamp(min=EPSILON).rsqrt()
 
 
 def partners(n: int, device: torch.device) -> Tensor:
