@@ -6,7 +6,7 @@ Collectives on host tensors go through gloo, on the device's through its own bac
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -93,6 +93,16 @@ def summed(tensor: Tensor, group: Group | None) -> Tensor:
     if world(group) > 1:
         dist.all_reduce(tensor, group=group)
     return tensor
+
+
+def sum_gradients(parameters: Iterable[Tensor], group: Group | None) -> None:
+    """Each process has the gradient by its own pictures; the weights need that by all. One all-reduce of one buffer."""
+    if world(group) == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = summed(torch.cat([g.flatten() for g in gradients]), group)
+    for gradient, whole in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(whole.view(gradient.shape))
 
 
 def gathered(tensor: Tensor, group: Group | None) -> Tensor:

@@ -1,19 +1,48 @@
-"""What `knn` and `linear` share: a command from a verb, its help and its options; it measures, prints the table, writes the JSON."""
+"""What the evaluating verbs share: early refusals, how a result is shown, and the command of `knn` and `linear`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..base.errors import UserError
 from ..evaluate.config import EvalConfig
 from ..nets.names import check_weights
 from ..sources.names import check_spec
-from .options import from_dataclass
+from .options import ENCODER, LABELLED, from_dataclass
+
+if TYPE_CHECKING:
+    from ..evaluate.protocol import Result
 
 SHARED = ("labels", "seeds", "seed", "baselines", "size", "device", "workers", "root", "download")
+
+
+def refuse_early(encoder: str | None, images: str | None, json: Path | None = None, out: Path | None = None) -> None:
+    """Before torch is loaded. Raises UserError for an encoder or pictures that are not there, and targets that cannot be written."""
+    if encoder is not None:
+        check_weights(encoder)
+    if images is not None:
+        check_spec(images)
+    if json is not None and not json.parent.is_dir():
+        raise UserError(f"--json {json}: the folder {json.parent} does not exist")
+    if out is not None and out.is_file():
+        raise UserError(f"--out {out} is a file; it is to be a folder")
+
+
+def shown(result: Result, json: Path | None) -> None:
+    """The table, what was done, and the JSON."""
+    from ..base.console import out, say
+    from ..evaluate.table import table
+
+    out().print(table(result))
+    say(result.about["protocol"])
+    seen = f"; {result.about['seen']}" if "seen" in result.about else ""
+    say(f"tested on {result.about['tested_on']}{seen}")
+    if json:
+        result.write(json)
 
 
 def measuring(verb: str, text: str, own: tuple[str, ...]) -> Callable[..., None]:
@@ -21,29 +50,20 @@ def measuring(verb: str, text: str, own: tuple[str, ...]) -> Callable[..., None]
 
     @from_dataclass(EvalConfig, (*SHARED, *own))
     def command(
-        encoder: Annotated[str, Parameter(help="a RUN, a .safetensors file, timm:NAME or torchvision:NAME")],
-        images: Annotated[str, Parameter(help="labelled pictures: a folder of class folders, Parquet, or a set")],
+        encoder: ENCODER,
+        images: LABELLED,
         /,
         *,
         json: Annotated[Path | None, Parameter(help="also write the figures to this file")] = None,
         **options: Any,
     ) -> None:
         EvalConfig(**options)
-        check_weights(encoder)
-        check_spec(images)
-        from ..base.console import out, say
+        refuse_early(encoder, images, json)
+        from ..base.console import say
         from ..evaluate import protocol
-        from ..evaluate.table import table
 
-        if json:
-            protocol.check_target(json)
-        result = getattr(protocol, verb)(encoder, images, **options)
-        out().print(table(result))
-        say(result.about["protocol"])
-        seen = f"{result.about['seen']}; " if "seen" in result.about else ""
-        say(f"tested on {result.about['tested_on']}; {seen}the encoder is frozen, its hash the same before and after")
-        if json:
-            result.write(json)
+        shown(getattr(protocol, verb)(encoder, images, **options), json)
+        say("the encoder is frozen, its hash the same before and after")
 
     command.__doc__ = text
     return command

@@ -9,6 +9,8 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
+ENCODER = Annotated[str, Parameter(help="a RUN, a .safetensors file, timm:NAME or torchvision:NAME")]
+LABELLED = Annotated[str, Parameter(help="labelled pictures: a folder of class folders, Parquet, or a set")]
 ALSO = {"labels": ("--labels", "--labels-per-class")}
 
 

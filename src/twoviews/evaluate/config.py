@@ -1,10 +1,11 @@
-"""EvalConfig: every option of `knn` and `linear`. The commands' options and their help are derived from it. No torch here."""
+"""Every option of the evaluations. The commands' options and their help are derived from these dataclasses. No torch here."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Literal
+from pathlib import Path
+from typing import ClassVar, Literal, get_args, get_type_hints
 
 from ..base.errors import UserError, unknown
 from ..views.config import setting
@@ -14,21 +15,24 @@ BASELINES = ("untrained", "pixels", "histogram")
 
 @dataclasses.dataclass(frozen=True)
 class Amount:
-    """How many labels: `per_class` so many of each class, or `share` of all, class-balanced; neither = all."""
+    """How many labels: `per_class` so many of each class, `share` of all, class-balanced, those of a `file` of names; none of these = all."""
 
     per_class: int | None = None
     share: float | None = None
+    file: str | None = None
 
     def __str__(self) -> str:
+        if self.file:
+            return Path(self.file).name
         return f"{self.per_class} per class" if self.per_class else f"{100 * self.share:g} %" if self.share else "all"
 
     @property
     def all(self) -> bool:
-        return self.per_class is None and self.share is None
+        return self == Amount()
 
 
 def amount(text: str) -> Amount:
-    """`all`, `5` or `5-per-class`, `1%`. Raises UserError for anything else."""
+    """`all`, `5` or `5-per-class`, `1%`, or a text file with the name of one picture a line. Raises UserError for anything else."""
     if text == "all":
         return Amount()
     if match := re.fullmatch(r"(\d+)(-per-class)?", text):
@@ -36,16 +40,60 @@ def amount(text: str) -> Amount:
             return Amount(per_class=int(match[1]))
     elif (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)) and 0 < float(match[1]) <= 100:
         return Amount(share=float(match[1]) / 100)
-    raise UserError(f"labels {text!r} is not understood: all, a number per class such as 5, or a share such as 1%")
+    elif text.endswith(".txt"):
+        if not Path(text).is_file():
+            raise UserError(f"labels {text!r}: there is no such file; it is to hold the name of one picture a line")
+        return Amount(file=text)
+    raise UserError(
+        f"labels {text!r} is not understood: all, a number per class such as 5, a share such as 1%, or a .txt file with the name of one picture a line"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalConfig:
-    """How an encoder is measured."""
+class Asking:
+    """What every evaluation with labels has: how many, how often drawn, on which pictures and where."""
 
-    labels: tuple[str, ...] = setting(("all",), "amounts of labels: all, 5 (per class), 1%; several make several columns")
+    labels: tuple[str, ...] = setting(("all",), "amounts of labels: all, 5 (per class), 1%, a .txt of names; several make several columns")
     seeds: int = setting(5, "draws of labels (and of the test part where there is none) that are averaged")
     seed: int = setting(0, "the first of these seeds")
+    size: int = setting(0, "side in pixels at which pictures are given to the encoder; 0: that of its training")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
+    workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense")
+    root: str = setting("data", "folder of the files of cifar10, cifar100, stl10, fashion-mnist")
+    download: bool = setting(False, "download these files when they are not there")
+
+    LEAST: ClassVar[tuple[str, ...]] = ()
+    ABOVE: ClassVar[tuple[str, ...]] = ()
+    NOT_BELOW: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        """Raises UserError for values out of range. A subclass names its own bounds in LEAST (at least 1), ABOVE (above 0), NOT_BELOW (at least 0)."""
+        for name, low, words in (
+            *((n, 1, "at least 1") for n in ("seeds", *self.LEAST)),
+            *((n, 0, "not negative") for n in ("size", *self.NOT_BELOW)),
+        ):
+            if getattr(self, name) < low:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be {words}")
+        for name in self.ABOVE:
+            if getattr(self, name) <= 0:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name, kind in get_type_hints(type(self)).items():
+            choices = get_args(kind)
+            if (
+                choices
+                and choices[-1] is not Ellipsis
+                and name not in ("LEAST", "ABOVE", "NOT_BELOW")
+                and getattr(self, name) not in choices
+            ):
+                raise unknown(name, str(getattr(self, name)), choices)
+        for text in self.labels:
+            amount(text)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalConfig(Asking):
+    """How a frozen encoder is measured: `knn`, `linear`, `compare`."""
+
     baselines: tuple[str, ...] = setting(("untrained", "pixels"), "what stands beside: untrained, pixels, histogram, none")
     protocol: Literal["lbfgs", "sgd"] = setting(
         "lbfgs", "linear: lbfgs is the paper's transfer protocol (B.8), sgd that with augmentation (B.6)"
@@ -54,22 +102,55 @@ class EvalConfig:
     batch: int = setting(512, "batch of protocol sgd")
     k: int = setting(20, "neighbours of kNN")
     knn_temperature: float = setting(0.07, "temperature of kNN's votes")
-    size: int = setting(0, "side in pixels at which pictures are given to the encoder; 0: that of its training")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
-    workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense")
-    root: str = setting("data", "folder of the files of cifar10, cifar100, stl10, fashion-mnist")
-    download: bool = setting(False, "download these files when they are not there")
+
+    LEAST = ("epochs", "batch", "k")
+    ABOVE = ("knn_temperature",)
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "epochs", "batch", "k"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.knn_temperature <= 0:
-            raise UserError(f"knn_temperature is {self.knn_temperature}; it must be above 0")
-        if self.protocol not in ("lbfgs", "sgd"):
-            raise unknown("protocol", self.protocol, ("lbfgs", "sgd"))
+        super().__post_init__()
         for name in self.baselines:
             if name not in (*BASELINES, "none"):
                 raise unknown("baseline", name, [*BASELINES, "none"])
-        for text in self.labels:
-            amount(text)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnConfig(Asking):
+    """How a whole network learns from labels: what `finetune`, `transfer` and `distill` share. Crop and flip only."""
+
+    seeds: int = setting(3, "draws of labels, and of all that is random, that are averaged")
+    epochs: int = setting(0, "passes over the labelled pictures; 0: 60 for few labels and up to 5 %, 30 for more (paper B.5)")
+    steps: int = setting(400, "updates at least, whatever the epochs: few labels make few steps an epoch")
+    batch: int = setting(256, "pictures a step")
+    learning_rate: float = setting(0.05, "before scaling by batch/256 (paper B.5)")
+    momentum: float = setting(0.9, "Nesterov momentum (paper B.5)")
+    weight_decay: float = setting(0.0, "weight decay of all but norms and biases (paper B.5: none)")
+    start: Literal["probe", "zero"] = setting(
+        "probe",
+        "where the linear layer begins: probe, the logistic regression on the frozen features, which few labels need; zero, as in the paper",
+    )
+    norm: Literal["auto", "moving", "frozen"] = setting(
+        "auto",
+        "batch norm of the pretrained network: moving, as in the paper, frozen, or auto: frozen where a batch has less than 64 pictures",
+    )
+    crop_min: float = setting(
+        0.0, "smallest share of the picture that a training crop takes; 0: that of the RUN, 0.08 without one; 1: no crop"
+    )
+    flip: float = setting(-1.0, "probability of a left-right flip; below 0: that of the RUN, 0.5 without one")
+
+    LEAST = ("steps", "batch")
+    ABOVE = ("learning_rate",)
+    NOT_BELOW = ("epochs", "momentum", "weight_decay", "crop_min")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(LearnConfig):
+    """Fine-tuning (Chen et al. 2020, B.5; SimCLRv2, section 2): no warm-up, Nesterov, crop and flip, beside the same network from scratch."""
+
+    from_layer: int = setting(0, "layers of the projection head that are kept: 0 takes h, 1 the middle of the head (SimCLRv2); needs a RUN")
+    scratch: bool = setting(True, "also train the same network from random weights on the same labels, the supervised baseline")
+    scratch_epochs: int = setting(0, "its epochs; 0: twice as many, as it begins from nothing")
+    scratch_learning_rate: float = setting(0.1, "its learning rate before scaling, with a tenth of the steps as warm-up")
+    scratch_weight_decay: float = setting(5e-4, "its weight decay")
+
+    ABOVE = (*LearnConfig.ABOVE, "scratch_learning_rate")
+    NOT_BELOW = (*LearnConfig.NOT_BELOW, "from_layer", "scratch_epochs", "scratch_weight_decay")

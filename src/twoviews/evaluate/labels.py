@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,7 @@ class Questions:
     labels: Int
     classes: int
     fixed: int | None
+    name: Callable[[int], str] = str
 
     def split(self, seed: int) -> tuple[Int, Int]:
         """Positions of the training and of the test pictures for a seed."""
@@ -52,10 +55,54 @@ class Questions:
             train.append(members[held:])
         return np.sort(np.concatenate(train)), np.sort(np.concatenate(test))
 
+    def draw(self, wanted: Amount, seed: int) -> tuple[Int, Int]:
+        """Positions of the pictures whose labels may be used, and of the test pictures. Raises UserError for what cannot be drawn.
+
+        Names of a file are looked up in the training part; without a test part, all pictures that it does not name are the test.
+        """
+        train, test = self.split(seed)
+        if not wanted.file:
+            return train[choose(self.labels[train], self.classes, wanted, "labels", seed)], test
+        pool = train if self.fixed is not None else np.arange(len(self.labels))
+        chosen = listed(Path(wanted.file), [self.name(int(i)) for i in pool])
+        rest = test if self.fixed is not None else np.setdiff1d(pool, pool[chosen])
+        if not len(rest):
+            raise UserError(f"{wanted.file} names all pictures: none is left to test on")
+        return pool[chosen], rest
+
+    def draws(self, wanted: Amount, seeds: int) -> int:
+        """How many seeds differ: one with all labels and a fixed test part."""
+        return 1 if self.fixed is not None and (wanted.all or wanted.file) else 1 if wanted.file else seeds
+
     def describe(self) -> str:
         if self.fixed is not None:
             return f"the set's own test part ({len(self.labels) - self.fixed:,} pictures)"
         return f"{100 * TEST_SHARE:.0f} % of each class, drawn anew for each seed"
+
+
+def listed(file: Path, names: list[str]) -> Int:
+    """Positions in `names` of the pictures that a text file names, one a line, by path or by file name alone, as the official ImageNet lists do.
+
+    Raises UserError for names that match no picture, or several.
+    """
+    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines:
+        raise UserError(f"{file} is empty: it is to hold the name of one picture a line")
+    at = {name: [i] for i, name in enumerate(names)}
+    short: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        short.setdefault(name.rpartition("/")[2], []).append(i)
+    found = [at.get(line) or short.get(line, []) for line in lines]
+    missing = [line for line, places in zip(lines, found, strict=True) if not places]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of the {len(lines)} names in {file} match no picture, the first: {missing[0]!r}; the pictures are called {names[0]!r} …"
+        )
+    if several := next((line for line, places in zip(lines, found, strict=True) if len(places) > 1), None):
+        raise UserError(
+            f"{several!r} in {file} matches several pictures: give its path as in {names[at.get(several, short[several])[0]]!r}"
+        )
+    return np.unique(np.array([places[0] for places in found], np.int64))
 
 
 def questions(pictures: Pictures) -> Questions:
@@ -65,5 +112,16 @@ def questions(pictures: Pictures) -> Questions:
     if classes < 2:
         raise UserError(f"{pictures.spec} has {classes} class; an accuracy needs at least two")
     if pictures.test is None:
-        return Questions(first, classes, None)
-    return Questions(np.concatenate([first, labelled(pictures.test, "the test part")]), classes, len(first))
+        return Questions(first, classes, None, pictures.labelled.name)
+    test = labelled(pictures.test, "the test part")
+    names = list(pictures.test.classes)
+    if names != list(pictures.labelled.classes):  # numbers mean what the training part says
+        number = {name: i for i, name in enumerate(pictures.labelled.classes)}
+        if absent := [names[i] for i in np.unique(test) if names[i] not in number]:
+            raise UserError(
+                f"class {absent[0]!r} of the test part is absent from the training part ({len(absent)} of {len(names)} are): nothing could be right there"
+            )
+        test = np.array([number[name] for name in names], np.int64)[test]
+    if unknown := sorted(set(np.unique(test)) - set(np.unique(first))):
+        raise UserError(f"class {pictures.labelled.classes[unknown[0]]!r} of the test part has no picture in the training part")
+    return Questions(np.concatenate([first, test]), classes, len(first), pictures.labelled.name)

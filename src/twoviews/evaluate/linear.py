@@ -29,10 +29,24 @@ def prepared(h: Tensor, train: Tensor) -> Tensor:
 def lbfgs(h: Tensor, y: Tensor, queries: Tensor, classes: int, seed: int) -> tuple[Tensor, float]:
     """Logits of the queries, and the l2 used. Shapes (n, d), (n,), (q, d) → (q, classes)."""
     x, asked = prepared(h, h), prepared(queries, h)
-    rarest = int(torch.bincount(y, minlength=classes).min())
-    l2 = FIXED if rarest < TUNE else choose_l2(x, y, classes, seed)
+    l2 = strength(x, y, classes, seed)
     w, b = Logistic(x, y, classes).fit(l2)
     return asked @ w + b, l2
+
+
+def strength(x: Tensor, y: Tensor, classes: int, seed: int) -> float:
+    """The l2 for these labels: chosen where there are enough of them, else the fixed one."""
+    rarest = int(torch.bincount(y, minlength=classes).min())
+    return FIXED if rarest < TUNE else choose_l2(x, y, classes, seed)
+
+
+def layer(h: Tensor, y: Tensor, classes: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The same as weights (classes, d) and bias (classes,) of a linear layer on h as it is: h is centred and scaled as a whole, not each row."""
+    mean = h.mean(0)
+    scale = (h - mean).square().mean().sqrt().clamp(min=1e-12)
+    x = (h - mean) / scale
+    w, b = Logistic(x, y, classes).fit(strength(x, y, classes, seed))
+    return (w / scale).T, b - mean @ w / scale
 
 
 def choose_l2(x: Tensor, y: Tensor, classes: int, seed: int) -> float:

@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..base.errors import UserError, unknown
+from ..base.errors import unknown
 from ..base.files import write_json
 from ..nets.base import Encoder
 from ..probes.knn import knn_votes
@@ -21,11 +21,14 @@ from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures, open_pictures
 from ..training.run import versions
 from . import labels as labelling
-from .config import EvalConfig, amount
+from .config import Asking, EvalConfig, amount
 from .intervals import summary
 from .linear import FIXED, PATIENCE, TUNE, VALIDATION, lbfgs
 from .sgd import RATE, sgd
 from .subjects import Named, Subject, gather, named, where
+from .work import slug
+
+C = TypeVar("C", bound=Asking)
 
 # (subject, positions of training pictures, their labels, positions of test pictures, seed) → logits of the test pictures, and remarks
 Classifier = Callable[[Subject, np.ndarray, Tensor, np.ndarray, int], tuple[Tensor, dict[str, Any]]]
@@ -64,25 +67,38 @@ def linear(encoder: str | Path | Encoder, images: str | Path | ImageSource, **op
     return _evaluate("linear", encoder, images, options)
 
 
-def _evaluate(verb: str, encoder: str | Path | Encoder, images: str | Path | ImageSource, options: dict[str, Any]) -> Result:
-    valid = [f.name for f in dataclasses.fields(EvalConfig)]
+def options_of(config: type[C], options: dict[str, Any]) -> C:
+    """A configuration from keyword arguments. Raises UserError, with the nearest name, for one that does not exist."""
+    valid = [f.name for f in dataclasses.fields(config)]
     for name in options:
         if name not in valid:
             raise unknown("option", name, valid)
-    config = EvalConfig(**options)
+    return config(**options)
+
+
+def opened(encoder: str | Path | Encoder, images: str | Path | ImageSource, config: Asking) -> tuple[Named, Pictures]:
+    """The encoder, at the side that was asked for, and the pictures in its channels."""
     subject = named(encoder)
     spec = subject.encoder.spec
     if config.size:
-        spec = dataclasses.replace(spec, size=config.size)
-        subject.encoder.spec = spec
+        subject.encoder.spec = spec = dataclasses.replace(spec, size=config.size)
     if isinstance(images, ImageSource):
-        pictures = Pictures("a source of your own", {"all": images}, [])
-    else:
-        pictures = open_pictures(images, spec.channels, config.root, config.download)
+        return subject, Pictures("a source of your own", {"all": images}, [])
+    return subject, open_pictures(images, spec.channels, config.root, config.download)
+
+
+def _evaluate(verb: str, encoder: str | Path | Encoder, images: str | Path | ImageSource, options: dict[str, Any]) -> Result:
+    config = options_of(EvalConfig, options)
+    subject, pictures = opened(encoder, images, config)
     result = evaluate(verb, subject, pictures, config)
     if subject.folder:
-        how = [verb, *([config.protocol] if verb == "linear" else []), Path(pictures.spec).name, *config.labels]
-        result.write(subject.folder / "eval" / f"{'-'.join(how).replace(' ', '').replace('%', 'percent')}.json")
+        how = [
+            verb,
+            *([config.protocol] if verb == "linear" else []),
+            Path(pictures.spec).name,
+            *(Path(text).name for text in config.labels),
+        ]
+        result.write(subject.folder / "eval" / f"{'-'.join(map(slug, how))}.json")
     return result
 
 
@@ -92,7 +108,7 @@ def evaluate(verb: str, subject: Named, pictures: Pictures, config: EvalConfig) 
     amounts = [amount(text) for text in config.labels]
     baselines = [name for name in config.baselines if name != "none"]
     for wanted in amounts:  # refuse what cannot be drawn before anything is computed
-        labelling.choose(asked.labels[asked.split(0)[0]], asked.classes, wanted, 0)
+        asked.draw(wanted, config.seed)
     device, precision = where(config.device)
     workers = config.workers if config.workers >= 0 else (0 if isinstance(pictures.labelled, Small) else 2)
     subjects = gather(subject, pictures, baselines, device, precision, workers, config.seed)
@@ -102,7 +118,12 @@ def evaluate(verb: str, subject: Named, pictures: Pictures, config: EvalConfig) 
     for found in subjects:
         for wanted in amounts:
             rows.append(_row(found, wanted, asked, y, classify, config, device))
-    about = {
+    return Result(verb, about(subject, pictures, asked, describe(verb, config), config, began), rows)
+
+
+def about(subject: Named, pictures: Pictures, asked: labelling.Questions, protocol: str, config: Asking, began: float) -> dict[str, Any]:
+    """What was done to what: the part of a JSON that makes its figures repeatable."""
+    found = {
         "subject": subject.describe(),
         "images": {
             "spec": pictures.spec,
@@ -111,15 +132,15 @@ def evaluate(verb: str, subject: Named, pictures: Pictures, config: EvalConfig) 
             "skipped": len(pictures.skipped),
         },
         "tested_on": asked.describe(),
-        "protocol": describe(verb, config),
+        "protocol": protocol,
         "config": dataclasses.asdict(config),
         "versions": versions(),
         "command": sys.argv,
         "seconds": round(time.perf_counter() - began, 1),
     }
     if asked.fixed is None and subject.run and subject.run.info["source"]["fingerprint"] == pictures.labelled.fingerprint:
-        about["seen"] = "the test pictures were among those of pretraining, without their labels"
-    return Result(verb, about, rows)
+        found["seen"] = "the test pictures were among those of pretraining, without their labels"
+    return found
 
 
 def _row(
@@ -131,18 +152,16 @@ def _row(
     config: EvalConfig,
     device: torch.device,
 ) -> dict[str, Any]:
-    draws = 1 if wanted.all and asked.fixed is not None else config.seeds
-    top1, top5, remarks, used = [], [], [], 0
+    draws = asked.draws(wanted, config.seeds)
+    top1, top5, remarks, used, tested = [], [], [], 0, 0
     for seed in range(config.seed, config.seed + draws):
-        train, test = asked.split(seed)
-        chosen = train[labelling.choose(asked.labels[train], asked.classes, wanted, "labels", seed)]
+        chosen, test = asked.draw(wanted, seed)
         logits, remark = classify(found, chosen, y[torch.from_numpy(chosen).to(device)], test, seed)
         right = logits.topk(min(5, asked.classes), dim=1).indices == y[torch.from_numpy(test).to(device)][:, None]
         top1.append(right[:, 0].float().mean().item())
         top5.append(right.any(1).float().mean().item())
         remarks.append(remark)
-        used = len(chosen)
-    tested = len(asked.split(config.seed)[1])
+        used, tested = len(chosen), len(test)
     row = {
         "subject": found.name,
         "labels": str(wanted),
@@ -215,9 +234,3 @@ def describe(verb: str, config: EvalConfig) -> str:
 def amounts_of(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The amounts of labels in the order of the rows."""
     return list(dict.fromkeys(row["labels"] for row in rows))
-
-
-def check_target(path: Path) -> None:
-    """For `--json FILE`, before anything is computed. Raises UserError when the folder does not exist."""
-    if not path.parent.is_dir():
-        raise UserError(f"--json {path}: the folder {path.parent} does not exist")

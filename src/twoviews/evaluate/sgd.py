@@ -20,7 +20,6 @@ from ..base.console import track
 from ..optim.schedule import official
 from ..sources.loader import Loader
 from ..sources.source import ImageSource, Picture, Small
-from ..views.draw import draw
 from ..views.pipeline import Views, as_float
 
 RATE = 0.1
@@ -29,9 +28,9 @@ RATE = 0.1
 class OneView:
     """Crop and flip of each picture, one view: what linear evaluation and fine-tuning train on."""
 
-    def __init__(self, size: int, channels: int, resize: str, in_memory: bool):
+    def __init__(self, size: int, channels: int, resize: str, in_memory: bool, crop_min: float = 0.08, flip: float = 0.5):
         self.in_memory = in_memory
-        self.views = Views(size=size, channels=channels, resize=resize, strength=0.0, blur=0.0)
+        self.views = Views(size=size, channels=channels, resize=resize, strength=0.0, blur=0.0, crop_min=crop_min, flip=flip)
 
     def __call__(self, pictures: Sequence[Picture], keys: rng.Keys) -> Tensor:
         """For the workers: n pictures → (n, C, S, S) uint8."""
@@ -41,9 +40,7 @@ class OneView:
         """From memory: (n, C, H, W) uint8 → (n, C, S, S) float32; what `__call__` has cut passes."""
         if not self.in_memory:
             return as_float(images)
-        first = rng.extend(keys, 0)
-        heights, widths = (np.full(len(images), side, np.int64) for side in images.shape[2:])
-        return self.views.geometry(as_float(images), draw(first, heights, widths, self.views.config)).clamp(0, 1)
+        return self.views.single(images, rng.extend(keys, 0))
 
 
 def sgd(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,15 @@ class Named:
     @property
     def folder(self) -> Path | None:
         return self.run.path if self.run else None
+
+    @property
+    def title(self) -> str:
+        """What tables call it: ours, or the library's name."""
+        return self.text if of_library(self.text) else "twoviews"
+
+    def fresh(self) -> Encoder:
+        """A copy of the encoder that may learn."""
+        return copy.deepcopy(self.encoder).requires_grad_(True)
 
     def describe(self) -> dict[str, Any]:
         """What a JSON says of the encoder."""
@@ -111,7 +121,7 @@ def gather(
             raise RunError(f"the {name} encoder changed while it was evaluated: the figures would mean nothing")
         return Subject(name, h, {"weights_sha256": before, "weights_unchanged": True, "features": h.shape[1]}, net, spec.size)
 
-    found = [encoded("twoviews" if subject.run or not of_library(subject.text) else subject.text, subject.encoder)]
+    found = [encoded(subject.title, subject.encoder)]
     for name in baselines:
         if name == "untrained" and spec.name == "custom":
             continue  # a module of the user's own cannot be made anew

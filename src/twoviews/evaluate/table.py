@@ -8,7 +8,7 @@ from rich.table import Table
 
 from .protocol import Result, amounts_of
 
-TITLES = {"knn": "kNN", "linear": "linear"}
+TITLES = {"knn": "kNN"}
 
 
 def cell(figure: dict[str, Any]) -> str:

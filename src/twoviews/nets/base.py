@@ -24,6 +24,11 @@ class Spec:
     channels: int = 3
     resize: str = "antialias"
 
+    def __str__(self) -> str:
+        """The architecture in words."""
+        wide = f" ×{self.width:g}" if self.width != 1 else ""
+        return f"{self.name}{wide}" + (f"{' SK' if self.sk else ''} ({self.stem} stem)" if self.name.startswith("resnet") else "")
+
 
 class Encoder(nn.Module):
     """An encoder f. `num_features` is the length of h; `spec` says how it was built and fed."""

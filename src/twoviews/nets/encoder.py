@@ -108,7 +108,7 @@ def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder
     header = read_header(path)
     spec = Spec(**header["spec"])
     net = from_spec(spec) if module is None else adopt(module, spec.channels, spec.size, spec.resize)
-    load_weights(net, path)
+    load_weights(net, path, str(spec))
     return net.eval()
 
 
@@ -123,8 +123,8 @@ def read_header(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} holds weights, but not an encoder of twoviews (no architecture in its header)") from error
 
 
-def load_weights(net: Encoder, path: Path) -> None:
-    """Fill an encoder from a file, strictly. Raises UserError naming what does not fit."""
+def load_weights(net: nn.Module, path: Path, what: str) -> None:
+    """Fill a module, `what` in words, from a file, strictly. Raises UserError naming what does not fit."""
     with safe_open(path, "pt") as file:
         state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
     own = net.state_dict()
@@ -137,7 +137,7 @@ def load_weights(net: Encoder, path: Path) -> None:
             other[0] if other else "",
         ]
         raise UserError(
-            f"{path} is the checkpoint of another encoder than {net.spec.name} (width {net.spec.width:g}): "
+            f"{path} is the checkpoint of something else than {what}: "
             f"{'; '.join(p for p in parts if p)} (and {max(0, len(missing) + len(extra) + len(other) - 1)} more)"
         )
     net.load_state_dict(state)

@@ -11,6 +11,8 @@ NAMES = (*(f"resnet{depth}" for depth in DEPTHS), "convnet")
 LIBRARIES = ("timm", "torchvision")
 STEMS = ("imagenet", "small")
 WEIGHTS = "encoder.safetensors"
+HEAD = "head.safetensors"
+CLASSIFIER = "classifier.safetensors"
 
 
 def of_library(name: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from ..base.errors import RunError, UserError
 from ..base.files import locked, write_whole
 from ..losses.nt_xent import chance, contrastive_metrics
 from ..nets.encoder import save_encoder, save_module
-from ..nets.names import WEIGHTS
+from ..nets.names import HEAD, WEIGHTS
 from ..probes.features import Cut
 from ..probes.quality import alignment, uniformity, verdict
 from ..sources.loader import Batch, Loader
@@ -38,9 +37,10 @@ from .check import check
 from .failures import explained
 from .log import Log, Silent
 from .monitors import Monitor, looks
-from .plan import Plan, describe, prepare
+from .plan import Plan, prepare
 from .progress import Progress
-from .run import HEAD, Run, claim
+from .run import Run, claim
+from .signals import Signals, Stopped
 from .step import Loss, PairMaker, Step
 
 CHECKPOINT_SECONDS = 300
@@ -91,16 +91,6 @@ def _begin(out: Path, plan: Plan, held: contextlib.ExitStack) -> None:
         raise
 
 
-class Stopped(RunError):
-    """A signal ended the run after its checkpoint was written. `exit_code` is 128 + the signal's number."""
-
-    def __init__(self, number: int, out: Path, step: int):
-        super().__init__(
-            f"stopped by {signal.Signals(number).name} after step {step}; the checkpoint is written. The same command goes on from here"
-        )
-        self.exit_code = 128 + number
-
-
 class Trainer:
     """One process's part of a run. The first process writes and speaks; each computes its share of every batch."""
 
@@ -115,7 +105,7 @@ class Trainer:
         cut = getattr(self.views, "crop_pairs", None) or Cut(c.size, c.resize)
         self.loader = Loader(plan.source, cut, plan.workers, plan.device.type == "cuda", plan.device)
         self.done, self.sum, self.looked = 0, torch.zeros((), dtype=torch.float64, device=plan.device), {}
-        self.signal: int | None = None
+        self.signals = Signals()
 
     def run_all(self) -> None:
         """From the newest checkpoint, or from nothing, to the last epoch."""
@@ -128,14 +118,11 @@ class Trainer:
             return
         self.write_skipped()
         self.announce()
-        before = {number: signal.signal(number, self.on_signal) for number in (signal.SIGINT, signal.SIGTERM)} if _main_thread() else {}
         try:
-            with Progress(self.plan.steps, self.done) as progress:
+            with self.signals, Progress(self.plan.steps, self.done) as progress:
                 for epoch in range(self.done // self.plan.steps_per_epoch, self.config.epochs):
                     self.epoch(epoch, log, progress)
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
             log.close()
 
     def resume(self) -> Log:
@@ -185,7 +172,9 @@ class Trainer:
             if last:
                 processes.first(functools.partial(self.end_epoch, epoch, log, z1, z2, progress))
                 self.sum.zero_()
-            stop, due = (int(number) for number in processes.largest([self.signal or 0, self.due(progress)]))  # all at the same step
+            stop, due = (
+                int(number) for number in processes.largest([self.signals.number or 0, self.due(progress)])
+            )  # all at the same step
             if stop or due:
                 self.refuse_nonfinite(loss, batch)
                 processes.first(functools.partial(self.save, log))
@@ -298,7 +287,7 @@ class Trainer:
         spec = plan.encoder.spec
         chosen = " (as fast as it gets on CPUs; --precision changes it)" if plan.precision == "fp32" and c.precision == "auto" else ""
         say(
-            f"{describe(spec.name, spec.width, spec.sk, spec.stem)}, {weights:.2f} M weights, h of {plan.encoder.num_features}; head {c.head}, z of {plan.head.out_features}; "
+            f"{spec}, {weights:.2f} M weights, h of {plan.encoder.num_features}; head {c.head}, z of {plan.head.out_features}; "
             f"{describe_device(plan.device)}, {plan.precision}{chosen}, channels_last, {plan.workers} workers"
             + (f"; {processes.world()} processes with {plan.share} pairs each" if processes.world() > 1 else "")
             + (f"; {c.chunk} pairs at a time" if c.chunk else "")
@@ -307,17 +296,6 @@ class Trainer:
             f"{c.epochs} epochs of {plan.steps_per_epoch} steps with {c.batch} pairs. Knowing nothing, the loss is log(2n − 1) = {chance(c.batch):.2f} "
             f"and contrastive accuracy 1/n = {100 / c.batch:.2g} %"
         )
-
-    def on_signal(self, number: int, frame: Any) -> None:
-        if self.signal is not None:  # asked twice: do not wait for the step
-            raise KeyboardInterrupt
-        self.signal = number
-
-
-def _main_thread() -> bool:
-    import threading
-
-    return threading.current_thread() is threading.main_thread()
 
 
 def _remove_empty(folder: Path) -> None:

@@ -192,12 +192,5 @@ def _network(config: TrainConfig, module: nn.Module | None, given: dict[str, Any
             f"--init {config.init} takes pictures of {has.channels} channels, and this run gives {config.channels}: --channels {has.channels}"
         )
     net = encoder(has.name, has.width, has.sk, has.stem, **make)
-    load_weights(net, path)
+    load_weights(net, path, str(has))
     return net
-
-
-def describe(name: str, width: float, sk: bool, stem: str) -> str:
-    """An architecture in words."""
-    if not name.startswith("resnet"):
-        return f"{name}{f' ×{width:g}' if width != 1 else ''}"
-    return f"{name}{f' ×{width:g}' if width != 1 else ''}{' SK' if sk else ''} ({stem} stem)"

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Self
 
 from ..base.console import err
 
 
-class Progress:
-    """Counts time between lines of the log, and draws a bar where there is a terminal."""
+class Bar:
+    """A bar of steps where there is a terminal, and the time since the last checkpoint."""
 
-    def __init__(self, total: int, done: int):
-        self.total, self.done = total, done
+    def __init__(self, what: str, total: int, done: int):
+        self.what, self.total, self.done = what, total, done
         self.bar, self.task = None, None
-        self.last_saved = self.since = time.perf_counter()
-        self.pictures, self.waited, self.paused_at, self.last = (
-            0,
-            0.0,
-            0.0,
-            {"images_per_second": 0.0, "data_wait": 0.0},
-        )
+        self.last_saved = time.perf_counter()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if err().is_terminal:
             from rich import progress as p
 
@@ -33,7 +27,7 @@ class Progress:
                 p.TextColumn("{task.description}"),
             )
             self.bar = p.Progress(*columns, console=err(), transient=True)
-            self.task = self.bar.add_task("", total=self.total, completed=self.done)
+            self.task = self.bar.add_task(self.what, total=self.total, completed=self.done)
             self.bar.start()
         return self
 
@@ -41,12 +35,38 @@ class Progress:
         if self.bar:
             self.bar.stop()
 
+    def advance(self, text: str = "") -> None:
+        """One step more, and what is said beside the bar."""
+        if self.bar and self.task is not None:
+            self.bar.advance(self.task)
+            if text:
+                self.bar.update(self.task, description=f"{self.what} · {text}")
+
+    def saved(self) -> None:
+        self.last_saved = time.perf_counter()
+
+    def since_saved(self) -> float:
+        return time.perf_counter() - self.last_saved
+
+
+class Progress(Bar):
+    """A training's bar: counts pictures and waiting between lines of the log."""
+
+    def __init__(self, total: int, done: int):
+        super().__init__("", total, done)
+        self.since = time.perf_counter()
+        self.pictures, self.waited, self.paused_at, self.last = (
+            0,
+            0.0,
+            0.0,
+            {"images_per_second": 0.0, "data_wait": 0.0},
+        )
+
     def step(self, pictures: int, waited: float) -> None:
         """After each step: how many pictures, and how long it waited for them."""
         self.pictures += pictures
         self.waited += waited
-        if self.bar and self.task is not None:
-            self.bar.advance(self.task)
+        self.advance()
 
     def rates(self) -> dict[str, float]:
         """Source pictures a second and the share of waiting since the last call."""
@@ -71,9 +91,3 @@ class Progress:
 
     def go_on(self) -> None:
         self.since += time.perf_counter() - self.paused_at
-
-    def saved(self) -> None:
-        self.last_saved = time.perf_counter()
-
-    def since_saved(self) -> float:
-        return time.perf_counter() - self.last_saved

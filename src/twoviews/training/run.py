@@ -18,8 +18,6 @@ from . import checkpoint
 from .config import TrainConfig, differences
 from .log import read_log
 
-HEAD = "head.safetensors"
-
 
 @dataclasses.dataclass(frozen=True)
 class Run:

@@ -74,7 +74,7 @@ class Step:
         for part, made in zip(parts, z, strict=True):
             again = made if made.requires_grad else project(part)
             again.backward(torch.cat([dz1[part], dz2[part]]).to(again.dtype))
-        self.sum_gradients()
+        processes.sum_gradients(self.model.parameters(), self.group)
         self.optimizer.step()
         return loss, z1, z2
 
@@ -90,15 +90,6 @@ class Step:
         loss = self.loss(*every)
         dz1, dz2 = (dz[at * n : (at + 1) * n] for dz in torch.autograd.grad(loss, every))
         return loss.detach(), dz1, dz2
-
-    def sum_gradients(self) -> None:
-        """Each process has the gradient by its own pictures; the weights need that by all."""
-        if self.group is None:
-            return
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        flat = processes.summed(torch.cat([g.flatten() for g in gradients]), self.group)
-        for gradient, whole in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(whole.view(gradient.shape))
 
 
 @contextlib.contextmanager

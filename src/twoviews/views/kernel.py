@@ -34,14 +34,13 @@ def covers(config: ViewConfig) -> bool:
     return c.channels in (1, 3) and not (c.rotate or c.zoom or c.shear or c.shift or c.warp or c.stroke or c.noise)
 
 
-def render(images: Tensor, draws: Draws, config: ViewConfig) -> Tensor:
-    """The views of pictures on the host: (n, C, H, W) uint8 with the draws of 2n views, or 2n views already cut, (2n, C, S, S) uint8.
+def render(images: Tensor, draws: Draws, config: ViewConfig, cut: bool) -> Tensor:
+    """The views of pictures on the host: (n, C, H, W) uint8 with the draws of n or 2n views, or of views already `cut`, (m, C, S, S) uint8.
 
-    Returns (2n, C, S, S) float32 in [0, 1].
+    Returns (m, C, S, S) float32 in [0, 1], one for each draw.
     """
     c, d, views = config, draws, len(draws.flip)
     out = torch.empty(views, c.channels, c.size, c.size)
-    cut = len(images) == views
     official = c.color == "official"
     order = np.where(d.jitter[:, None], d.order, -1)
     if c.channels == 1:

@@ -55,10 +55,21 @@ class Views:
             from . import kernel  # not before it is needed: Numba takes a second to load
 
             if kernel.covers(self.config):
-                return kernel.render(x, drawn, self.config).chunk(2)  # type: ignore[return-value]
+                return kernel.render(x, drawn, self.config, cut).chunk(2)  # type: ignore[return-value]
         x = as_float(x) if cut else self.geometry(as_float(x).repeat(2, 1, 1, 1), drawn)
         x1, x2 = self.appearance(x, drawn, both).chunk(2)
         return x1, x2
+
+    def single(self, images: Tensor, keys: Keys) -> Tensor:
+        """One view of every picture, (n, C, H, W) uint8 → (n, C, S, S) float32: what learning from labels uses."""
+        heights, widths = _sizes(images)
+        drawn = draw(keys, heights, widths, self.config)
+        if images.device.type == "cpu":
+            from . import kernel
+
+            if kernel.covers(self.config):
+                return kernel.render(images, drawn, self.config, False)
+        return self.appearance(self.geometry(as_float(images), drawn), drawn, keys)
 
     def geometry(self, x: Tensor, d: Draws) -> Tensor:
         """Crop, flip, resize, then the moves for drawings. (m, C, H, W) → (m, C, S, S)."""

@@ -1,0 +1,218 @@
+"""Fine-tuning: the whole network learns from the labels there are (Chen et al. 2020, B.5; SimCLRv2, section 2), beside the same network from
+scratch on the same labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..base import draws as rng
+from ..base import processes
+from ..base.console import say
+from ..base.device import reuse_memory
+from ..base.errors import UserError
+from ..nets.base import Encoder
+from ..nets.classifier import Classifier, load_head, save_classifier
+from ..nets.encoder import from_spec
+from ..probes.features import features
+from ..sources.source import ImageSource, Small
+from ..sources.spec import Pictures
+from . import labels as labelling
+from .config import Amount, FinetuneConfig, LearnConfig, amount
+from .intervals import summary
+from .learn import frozen, labels_criterion, learn, logits_of, views_of
+from .linear import layer
+from .protocol import Result, about, opened, options_of
+from .subjects import Named, where
+from .work import Work, slug, working
+
+SCRATCH_WARMUP = 0.1
+
+
+def finetune(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: str | Path | None = None, **options: Any) -> Result:
+    """Fine-tune an encoder on few or all labels, and train the same network from scratch beside it.
+
+    `options` are fields of FinetuneConfig. `out` keeps what is finished, so that the same call goes on; each first seed's network stays there
+    as a folder that `load_encoder` and `distill` read. Default: RUN/finetune/IMAGES, else runs/finetune-ENCODER-IMAGES. Raises UserError for
+    what can be mended before, Stopped after a signal.
+    """
+    config = options_of(FinetuneConfig, options)
+    joined = processes.join()
+    subject, pictures = opened(encoder, images, config)
+    folder = Path(out) if out is not None else default_folder("finetune", subject, pictures)
+    result = Finetuning(subject, pictures, config).measure(folder)
+    if joined:
+        processes.leave()
+    return result
+
+
+def default_folder(verb: str, subject: Named, pictures: Pictures) -> Path:
+    """Where a long evaluation keeps its parts when no --out is given."""
+    name = slug(Path(pictures.spec).stem)
+    return subject.folder / verb / name if subject.folder else Path("runs") / f"{verb}-{slug(Path(subject.text).stem)}-{name}"
+
+
+def epochs_for(config: LearnConfig, wanted: Amount, used: int, possible: int) -> int:
+    """The paper's passes for this share of the labels."""
+    return config.epochs or (60 if not wanted.all and used <= 0.05 * possible else 30)
+
+
+class Finetuning:
+    """Everything that stays the same over amounts of labels and seeds."""
+
+    def __init__(self, subject: Named, pictures: Pictures, config: FinetuneConfig):
+        self.subject, self.pictures, self.config = subject, pictures, views_of(config, subject.run)
+        self.asked = labelling.questions(pictures)
+        self.amounts = [amount(text) for text in config.labels]
+        for wanted in self.amounts:  # refuse what cannot be drawn before anything is computed
+            self.asked.draw(wanted, config.seed)
+        self.spec = subject.encoder.spec
+        self.device, self.precision = where(config.device)
+        self.workers = config.workers if config.workers >= 0 else (0 if isinstance(pictures.labelled, Small) else 2)
+        self.parts = [pictures.labelled, *([pictures.test] if pictures.test is not None else [])]
+        self.name = subject.title
+        self.network(scratch=False)  # refuses a layer that is not there
+        if self.device.type == "cpu":
+            reuse_memory()
+
+    def network(self, scratch: bool, seed: int = 0) -> Classifier:
+        """The pretrained network with its classifier at 0, or the same with random weights."""
+        c, classes = self.config, self.asked.classes
+        if scratch:
+            return Classifier(from_spec(self.spec, seed), classes)
+        projection = None
+        if c.from_layer:
+            if self.subject.folder is None:
+                raise UserError(
+                    f"--from-layer {c.from_layer} needs the projection head, and only a RUN has one; {self.subject.text} is none"
+                )
+            projection = load_head(self.subject.folder, self.subject.encoder.num_features)
+            if c.from_layer > len(projection.dense):
+                raise UserError(f"--from-layer {c.from_layer}: the head of {self.subject.text} has {len(projection.dense)} layers")
+        return Classifier(self.subject.fresh(), classes, projection, c.from_layer)
+
+    def measure(self, folder: Path) -> Result:
+        """All parts, those that are there already from their files."""
+        c, began = self.config, time.perf_counter()
+        settings = {
+            "encoder": self.subject.describe(),
+            "images": self.pictures.labelled.fingerprint,
+            "spec": self.pictures.spec,
+            **dataclasses.asdict(c),
+        }
+        with working(folder, "finetune", settings) as work:
+            rows = [
+                self.row(work, wanted, scratch)
+                for wanted in self.amounts
+                for scratch in ((False, True) if c.scratch and self.spec.name != "custom" else (False,))
+            ]
+            rows.sort(key=lambda row: row["subject"] != self.name)
+            result = Result("finetune", about(self.subject, self.pictures, self.asked, describe(c), c, began), rows)
+            processes.first(lambda: result.write(folder / "finetune.json"))
+        if self.subject.folder:
+            target = (
+                self.subject.folder
+                / "eval"
+                / f"finetune-{slug(Path(self.pictures.spec).name)}-{'-'.join(slug(Path(text).name) for text in c.labels)}.json"
+            )
+            processes.first(lambda: result.write(target))
+        return result
+
+    def row(self, work: Work, wanted: Amount, scratch: bool) -> dict[str, Any]:
+        """One line of the table: a subject at an amount of labels, over its draws."""
+        c, subject = self.config, "from scratch" if scratch else self.name
+        found = []
+        for seed in range(c.seed, c.seed + self.asked.draws(wanted, c.seeds)):
+            part = f"{wanted}{' scratch' if scratch else ''} seed {seed}"
+            keep = seed == c.seed
+            found.append(work.part(part, lambda folder, s=seed, k=keep: self.fit(folder, wanted, scratch, s, k)))
+            say(f"{subject}, {wanted} labels, seed {seed}: {100 * found[-1]['top1']:.1f} %")
+        row = {
+            "subject": subject,
+            "labels": str(wanted),
+            "labels_used": found[0]["labels_used"],
+            "tested": found[0]["tested"],
+            "top1": summary([f["top1"] for f in found], found[0]["tested"], self.asked.fixed is not None),
+            "epochs": found[0]["epochs"],
+            "final_loss": [f["loss"] for f in found],
+        }
+        if self.asked.classes > 5:
+            row["top5"] = summary([f["top5"] for f in found], found[0]["tested"], self.asked.fixed is not None)
+        return row
+
+    def fit(self, folder: Path, wanted: Amount, scratch: bool, seed: int, keep: bool) -> dict[str, Any]:
+        """Train once, test once."""
+        c = self.config
+        train, test = self.asked.draw(wanted, seed)
+        net = self.network(scratch, seed)
+        epochs = epochs_for(c, wanted, len(train), len(self.asked.split(seed)[0]))
+        y = torch.from_numpy(self.asked.labels).to(self.device)
+        if c.start == "probe" and not scratch:
+            own = torch.from_numpy(train).to(self.device)
+            net.to(self.device).eval()
+            h = features(
+                net.represent, self.pictures.labelled, self.spec.size, self.spec.resize, self.device, self.precision, self.workers, train
+            )
+            net.start_at(*layer(h, y[own], self.asked.classes, seed))
+        history = learn(
+            net,
+            self.pictures.labelled,
+            train,
+            labels_criterion(y[torch.from_numpy(train).to(self.device)]),
+            size=self.spec.size,
+            resize=self.spec.resize,
+            config=c,
+            epochs=(c.scratch_epochs or 2 * epochs) if scratch else epochs,
+            rate=c.scratch_learning_rate if scratch else c.learning_rate,
+            weight_decay=c.scratch_weight_decay if scratch else c.weight_decay,
+            warmup=SCRATCH_WARMUP if scratch else 0.0,
+            device=self.device,
+            precision=self.precision,
+            workers=self.workers,
+            frozen=not scratch and frozen(c, len(train)),
+            seed=int(rng.key("fit", seed)[0] >> 1) % 2**31,
+            folder=folder,
+            what=f"{'from scratch' if scratch else self.name}, {wanted} labels, seed {seed}",
+        )
+        logits = self.logits(net)
+        right = right_of(logits[test], y[torch.from_numpy(test).to(self.device)])
+        if keep:
+            provenance = {"verb": "finetune", "encoder": self.subject.text, "labels": str(wanted), "seed": seed, "scratch": scratch}
+            processes.first(lambda: save_classifier(folder, net, list(self.pictures.labelled.classes), provenance))
+        return {
+            "top1": right[:, 0].float().mean().item(),
+            "top5": right.any(1).float().mean().item(),
+            "labels_used": len(train),
+            "tested": len(test),
+            "epochs": len(history),
+            "loss": history[-1]["loss"],
+        }
+
+    def logits(self, net: Classifier) -> Tensor:
+        return logits_of(net, self.parts, self.spec.size, self.spec.resize, self.device, self.precision, self.workers)
+
+
+def right_of(logits: Tensor, y: Tensor) -> Tensor:
+    """Whether each of the (up to five) likeliest classes is the true one, (n, 5)."""
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
+
+
+def describe(c: FinetuneConfig) -> str:
+    """The protocol in words."""
+    text = (
+        f"fine-tuned from {f'layer {c.from_layer} of the head' if c.from_layer else 'h'}, the linear layer beginning at "
+        f"{'the logistic regression on frozen features' if c.start == 'probe' else '0'}: {c.epochs or '60 (up to 5 % of the labels) or 30'} epochs, at "
+        f"least {c.steps} updates, batch {c.batch}, rate {c.learning_rate:g} · batch/256, Nesterov {c.momentum:g}, cosine, no warm-up, weight decay "
+        f"{c.weight_decay:g}, crop and flip only"
+    )
+    if c.scratch:
+        text += (
+            f"; from scratch: {c.scratch_epochs or 'twice the'} epochs, rate {c.scratch_learning_rate:g} · batch/256, a tenth of the steps as warm-up, "
+            f"weight decay {c.scratch_weight_decay:g}"
+        )
+    return text
