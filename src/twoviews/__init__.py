@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .base.draws import key as draw_keys
     from .base.errors import RunError, TwoviewsError, UserError
+    from .evaluate.finetune import finetune
     from .evaluate.protocol import Result, knn, linear
     from .losses.nt_xent import contrastive_metrics, nt_xent
     from .nets.encoder import encoder, load_encoder, save_encoder
@@ -46,6 +47,7 @@ _WHERE = {
     "draw_keys": "base.draws",
     "encoder": "nets.encoder",
     "evaluation_view": "views.evaluation",
+    "finetune": "evaluate.finetune",
     "head": "nets.head",
     "images": "sources.spec",
     "knn": "evaluate.protocol",
@@ -70,6 +72,7 @@ __all__ = [
     "draw_keys",
     "encoder",
     "evaluation_view",
+    "finetune",
     "head",
     "images",
     "knn",

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,13 +20,14 @@ from ..base.errors import UserError
 from ..nets.base import Encoder
 from ..nets.classifier import Classifier, load_head, save_classifier
 from ..nets.encoder import from_spec
-from ..probes.features import features
+from ..probes.features import BATCH, features
 from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures
+from ..training.step import unmoved
 from . import labels as labelling
 from .config import Amount, FinetuneConfig, LearnConfig, amount
 from .intervals import summary
-from .learn import frozen, labels_criterion, learn, logits_of, views_of
+from .learn import CLIP, frozen, labels_criterion, learn, logits_of, views_of
 from .linear import layer
 from .protocol import Result, about, opened, options_of
 from .subjects import Named, where
@@ -154,10 +156,7 @@ class Finetuning:
         y = torch.from_numpy(self.asked.labels).to(self.device)
         if c.start == "probe" and not scratch:
             own = torch.from_numpy(train).to(self.device)
-            net.to(self.device).eval()
-            h = features(
-                net.represent, self.pictures.labelled, self.spec.size, self.spec.resize, self.device, self.precision, self.workers, train
-            )
+            h = self.represented(net, train, frozen(c, len(train)))
             net.start_at(*layer(h, y[own], self.asked.classes, seed))
         history = learn(
             net,
@@ -175,6 +174,7 @@ class Finetuning:
             precision=self.precision,
             workers=self.workers,
             frozen=not scratch and frozen(c, len(train)),
+            clip=CLIP if c.start == "probe" and not scratch else 0.0,
             seed=int(rng.key("fit", seed)[0] >> 1) % 2**31,
             folder=folder,
             what=f"{'from scratch' if scratch else self.name}, {wanted} labels, seed {seed}",
@@ -193,6 +193,13 @@ class Finetuning:
             "loss": history[-1]["loss"],
         }
 
+    def represented(self, net: Classifier, ids: np.ndarray, still: bool) -> Tensor:
+        """What the linear layer will see of these pictures when learning begins: with each batch's own statistics unless norms stay `still`."""
+        net.to(self.device).train(not still)
+        take = (self.pictures.labelled, self.spec.size, self.spec.resize, self.device, self.precision, self.workers)
+        with unmoved(net):
+            return torch.cat([features(net.represent, *take, part) for part in np.array_split(ids, -(-len(ids) // BATCH))])
+
     def logits(self, net: Classifier) -> Tensor:
         return logits_of(net, self.parts, self.spec.size, self.spec.resize, self.device, self.precision, self.workers)
 
@@ -204,11 +211,11 @@ def right_of(logits: Tensor, y: Tensor) -> Tensor:
 
 def describe(c: FinetuneConfig) -> str:
     """The protocol in words."""
+    begin = "the logistic regression on frozen features, gradients of norm at most 1" if c.start == "probe" else "0"
     text = (
-        f"fine-tuned from {f'layer {c.from_layer} of the head' if c.from_layer else 'h'}, the linear layer beginning at "
-        f"{'the logistic regression on frozen features' if c.start == 'probe' else '0'}: {c.epochs or '60 (up to 5 % of the labels) or 30'} epochs, at "
-        f"least {c.steps} updates, batch {c.batch}, rate {c.learning_rate:g} · batch/256, Nesterov {c.momentum:g}, cosine, no warm-up, weight decay "
-        f"{c.weight_decay:g}, crop and flip only"
+        f"fine-tuned from {f'layer {c.from_layer} of the head' if c.from_layer else 'h'}, the linear layer beginning at {begin}: "
+        f"{c.epochs or '60 (up to 5 % of the labels) or 30'} epochs, at least {c.steps} updates, batch {c.batch}, rate {c.learning_rate:g} · batch/256, "
+        f"Nesterov {c.momentum:g}, cosine, no warm-up, weight decay {c.weight_decay:g}, crop and flip only"
     )
     if c.scratch:
         text += (

@@ -29,6 +29,7 @@ from .config import LearnConfig
 from .sgd import OneView
 
 C = TypeVar("C", bound=LearnConfig)
+CLIP = 1.0  # largest norm of the gradient where the linear layer begins at the probe: on features of small scale its weights are large
 FEW = 64  # pictures in a batch below which its statistics say little
 # (views (n, C, S, S), logits (n, classes), positions (n,) in the list of pictures that are learned) → scalar
 Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -51,6 +52,7 @@ def learn(
     precision: str,
     workers: int,
     frozen: bool,
+    clip: float,
     seed: int,
     folder: Path | None,
     what: str,
@@ -60,6 +62,8 @@ def learn(
     At least `config.steps` updates are made. `frozen` keeps the batch norms' statistics. `rate` is the peak for a batch of 256, `warmup` a share of the steps.
     """
     batch = min(config.batch, len(ids))
+    if batch > 1:
+        batch -= batch % 2  # PyTorch's processor kernel for strided 1×1 convolutions of 8 channels writes past its end for odd batches
     share = batch // processes.world()
     per_epoch = len(ids) // batch
     epochs = max(epochs, -(-config.steps // per_epoch))
@@ -100,6 +104,7 @@ def learn(
             batches,
             loss,
             seed,
+            clip,
             what,
             folder,
         ).run()

@@ -31,7 +31,8 @@ class Fit:
     """`loss(batch, step)` is the mean over this process's part of a batch; `batches(epoch, start)` gives these parts from number `start` on.
 
     `schedule(step)` is the learning rate; a parameter group's `scale` multiplies it. `end_epoch(epoch)`, epochs from 1, returns what is to be
-    remembered of it. `folder` holds the checkpoints; None: none are written. `seed` keys what layers draw at random.
+    remembered of it. `clip` bounds the norm of the gradient; 0: it is left alone. `folder` holds the checkpoints; None: none are written.
+    `seed` keys what layers draw at random.
     """
 
     model: nn.Module
@@ -42,6 +43,7 @@ class Fit:
     batches: Callable[[int, int], Iterable[Any]]
     loss: Callable[[Any, int], Tensor]
     seed: int
+    clip: float = 0.0
     what: str = ""
     folder: Path | None = None
     end_epoch: Callable[[int], dict[str, Any]] | None = None
@@ -87,6 +89,8 @@ class Fit:
             loss = self.loss(batch, number) / processes.world()
             loss.backward()
         processes.sum_gradients(self.model.parameters(), group)
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         value = float(processes.summed(loss.detach().clone(), group))
         if not math.isfinite(value):
             raise RunError(f"{self.what}: the loss is {value} at step {number}. The last checkpoint is good. Lower the learning rate")
