@@ -7,7 +7,7 @@ from pathlib import Path
 
 import twoviews
 
-FLOORS = ["base", "sources", "views", "nets", "losses", "optim", "probes", "training", "evaluate", "bench", "cli"]
+FLOORS = ["base", "sources", "views", "nets", "losses", "optim", "probes", "training", "evaluate", "vectors", "bench", "cli"]
 PACKAGE = Path(twoviews.__file__).parent
 
 

@@ -16,35 +16,51 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .base.draws import key as draw_keys
     from .base.errors import RunError, TwoviewsError, UserError
+    from .evaluate.compare import compare
+    from .evaluate.detect import detect
+    from .evaluate.distill import distill
     from .evaluate.finetune import finetune
     from .evaluate.protocol import Result, knn, linear
+    from .evaluate.transfer import transfer
     from .losses.nt_xent import contrastive_metrics, nt_xent
     from .nets.encoder import encoder, load_encoder, save_encoder
     from .nets.head import head
     from .optim.lars import LARS
     from .optim.schedule import Schedule
+    from .sklearn import SimCLRTransformer
     from .sources.source import ImageSource
     from .sources.spec import images
     from .training.config import TrainConfig
     from .training.loop import train
     from .training.run import Run
+    from .vectors.duplicates import duplicates
+    from .vectors.search import search
+    from .vectors.select import select
+    from .vectors.sinks import read as read_vectors
+    from .vectors.write import embed
     from .views.evaluation import evaluation_view
     from .views.pipeline import Views
 
 __version__ = _version("twoviews")
 _WHERE = {
-    "LARS": "optim.lars",
     "ImageSource": "sources.source",
+    "LARS": "optim.lars",
     "Result": "evaluate.protocol",
     "Run": "training.run",
     "RunError": "base.errors",
     "Schedule": "optim.schedule",
+    "SimCLRTransformer": "sklearn",
     "TrainConfig": "training.config",
     "TwoviewsError": "base.errors",
     "UserError": "base.errors",
     "Views": "views.pipeline",
+    "compare": "evaluate.compare",
     "contrastive_metrics": "losses.nt_xent",
+    "detect": "evaluate.detect",
+    "distill": "evaluate.distill",
     "draw_keys": "base.draws",
+    "duplicates": "vectors.duplicates",
+    "embed": "vectors.write",
     "encoder": "nets.encoder",
     "evaluation_view": "views.evaluation",
     "finetune": "evaluate.finetune",
@@ -54,9 +70,14 @@ _WHERE = {
     "linear": "evaluate.protocol",
     "load_encoder": "nets.encoder",
     "nt_xent": "losses.nt_xent",
+    "read_vectors": "vectors.sinks",
     "save_encoder": "nets.encoder",
+    "search": "vectors.search",
+    "select": "vectors.select",
     "train": "training.loop",
+    "transfer": "evaluate.transfer",
 }
+_CALLED = {"draw_keys": "key", "read_vectors": "read"}  # where a name here is another there
 __all__ = [
     "LARS",
     "ImageSource",
@@ -64,12 +85,18 @@ __all__ = [
     "Run",
     "RunError",
     "Schedule",
+    "SimCLRTransformer",
     "TrainConfig",
     "TwoviewsError",
     "UserError",
     "Views",
+    "compare",
     "contrastive_metrics",
+    "detect",
+    "distill",
     "draw_keys",
+    "duplicates",
+    "embed",
     "encoder",
     "evaluation_view",
     "finetune",
@@ -79,15 +106,19 @@ __all__ = [
     "linear",
     "load_encoder",
     "nt_xent",
+    "read_vectors",
     "save_encoder",
+    "search",
+    "select",
     "train",
+    "transfer",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'twoviews' has no attribute {name!r}")
-    value = getattr(import_module(f".{_WHERE[name]}", __name__), "key" if name == "draw_keys" else name)
+    value = getattr(import_module(f".{_WHERE[name]}", __name__), _CALLED.get(name, name))
     globals()[name] = value
     return value
 

@@ -152,7 +152,7 @@ def test_from_the_middle_of_the_head(digits_run, tmp_path):
             tv.finetune(digits_run.path, "digits", tmp_path / "other", labels=("2",), from_layer=layer_)
     with pytest.raises(tv.UserError, match="only a RUN has one"):
         tv.finetune(digits_run.weights, "digits", tmp_path / "other", labels=("2",), from_layer=1)
-    with pytest.raises(tv.UserError, match="give one of .*2-per-class-seed-0"):
+    with pytest.raises(tv.UserError, match="2-per-class-seed-0"):
         load_classifier(tmp_path)
 
 

@@ -32,6 +32,16 @@ def refuse_early(encoder: str | None, images: str | None, json: Path | None = No
         raise UserError(f"--out {out} is a file; it is to be a folder")
 
 
+def refuse_vectors(encoder: str, images: str, out: Path | None = None, json: Path | None = None) -> None:
+    """As `refuse_early`, where IMAGES may also be vectors: lance:DIR or an .npz."""
+    made = images.startswith("lance:") or images.endswith(".npz")
+    if made and not Path(images.removeprefix("lance:")).exists():
+        raise UserError(f"{images} does not exist: twoviews embed … --out {images} writes it")
+    refuse_early(encoder, None if made else images, json)
+    if out is not None and (out.suffix.lower() not in (".png", ".html", ".json") or not out.parent.is_dir()):
+        raise UserError(f"--out {out}: it is to end in .png, .html or .json, in a folder that exists")
+
+
 def shown(result: Result, json: Path | None) -> None:
     """The table, what was done, and the JSON."""
     from ..base.console import out, say

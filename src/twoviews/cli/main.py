@@ -12,7 +12,7 @@ from importlib.metadata import version
 from cyclopts import App, CycloptsError, UnknownOptionError
 
 from ..base.errors import TwoviewsError, nearest
-from . import bench, demo, finetune, knn, linear, plan, train, views
+from . import bench, compare, demo, detect, distill, duplicates, embed, finetune, knn, linear, plan, search, select, train, transfer, views
 
 app = App(
     name="twoviews",
@@ -20,7 +20,24 @@ app = App(
     help_format="plaintext",  # markdown's renderer alone takes a tenth of a second to load
     help="SimCLR: unlabelled pictures in, a measured image encoder out. --debug with any verb shows where an error came from.",
 )
-for verb in (train, plan, knn, linear, finetune, views, bench, demo):
+for verb in (
+    train,
+    plan,
+    knn,
+    linear,
+    finetune,
+    transfer,
+    detect,
+    distill,
+    compare,
+    embed,
+    search,
+    duplicates,
+    select,
+    views,
+    bench,
+    demo,
+):
     app.command(verb.command, name=verb.__name__.rpartition(".")[2])
 
 

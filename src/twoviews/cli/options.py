@@ -10,6 +10,10 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import Parameter
 
 ENCODER = Annotated[str, Parameter(help="a RUN, a .safetensors file, timm:NAME or torchvision:NAME")]
+IMAGES = Annotated[str, Parameter(help="a folder of pictures, Parquet files, or a set")]
+VECTORS = Annotated[
+    str, Parameter(help="a folder of pictures, Parquet files, a set, or vectors that embed wrote (then nothing is computed twice)")
+]
 LABELLED = Annotated[str, Parameter(help="labelled pictures: a folder of class folders, Parquet, or a set")]
 ALSO = {"labels": ("--labels", "--labels-per-class")}
 

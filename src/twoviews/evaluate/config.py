@@ -154,3 +154,102 @@ class FinetuneConfig(LearnConfig):
 
     ABOVE = (*LearnConfig.ABOVE, "scratch_learning_rate")
     NOT_BELOW = (*LearnConfig.NOT_BELOW, "from_layer", "scratch_epochs", "scratch_weight_decay")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistillConfig(LearnConfig):
+    """Distillation (SimCLRv2, section 2.3): a student learns a fine-tuned teacher's labels for all pictures, labelled or not."""
+
+    labels: tuple[str, ...] = setting(("",), "labels that the students may also see; empty: those that the teacher learned from")
+    seeds: int = setting(1, "students, with weights and order of their own, that are averaged")
+    student: str = setting("", "the student's network: resnet18 …, timm:NAME; empty: the teacher's own (self-distillation)")
+    width: float = setting(1.0, "factor on the channels of a student of our own networks")
+    stem: Literal["imagenet", "small"] = setting("small", "stem of a student of our own ResNets")
+    init: str = setting("", "weights that the student begins from: a RUN or a .safetensors file; empty: random")
+    temperature: float = setting(1.0, "temperature of teacher and student (SimCLRv2 uses 1)")
+    truth: float = setting(
+        0.0, "share of the loss that is cross-entropy to the true labels there are, 0 (none, SimCLRv2's main setting) to 1"
+    )
+    supervised: bool = setting(True, "also train the same student from the same labels alone")
+    epochs: int = setting(30, "passes over all pictures")
+    steps: int = setting(100, "updates at least")
+    learning_rate: float = setting(0.1, "before scaling by batch/256, with a tenth of the steps as warm-up")
+    weight_decay: float = setting(5e-4, "weight decay of all but norms and biases")
+
+    ABOVE = (*LearnConfig.ABOVE, "temperature", "width")
+    NOT_BELOW = (*LearnConfig.NOT_BELOW, "truth")
+
+    def __post_init__(self) -> None:
+        if self.labels != ("",):
+            super().__post_init__()
+        if self.truth > 1:
+            raise UserError(f"truth is {self.truth}; it must be from 0 to 1")
+        if len(self.labels) > 1:
+            raise UserError("distill takes one amount of labels: that which the teacher learned from")
+
+
+HOW = ("linear", "fine-tuned", "from-scratch")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransferConfig(LearnConfig):
+    """Transfer to other sets (Chen et al. 2020, B.8; Kornblith et al. 2019)."""
+
+    how: tuple[str, ...] = setting(
+        ("linear",), "linear (L-BFGS on frozen h), fine-tuned, from-scratch (the same network from random weights)"
+    )
+    grid: Literal["small", "paper"] = setting(
+        "small", "learning rates and weight decays that are tried on validation: small: 2 x 2; paper: 7 x 8 (B.8)"
+    )
+    seeds: int = setting(1, "seeds of fine-tuning")
+    epochs: int = setting(1, "epochs at least")
+    steps: int = setting(2000, "updates (paper: 20000)")
+    limit: int = setting(0, "at most so many training pictures of each set, class-balanced; 0: all")
+
+    NOT_BELOW = (*LearnConfig.NOT_BELOW, "limit")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.how:
+            if name not in HOW:
+                raise unknown("how", name, HOW)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompareConfig(EvalConfig):
+    """Several encoders side by side."""
+
+    labels: tuple[str, ...] = setting(("5", "all"), "amounts of labels for the linear columns: all, 5 (per class), 1%")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DetectConfig:
+    """Detection: Faster R-CNN with a feature pyramid on an encoder."""
+
+    beside: tuple[str, ...] = setting(("untrained",), "what is trained likewise and stands beside: untrained, other encoders, none")
+    epochs: int = setting(12, "passes over the training pictures")
+    batch: int = setting(8, "pictures a step")
+    learning_rate: float = setting(0.02, "before scaling by batch/16, with a twentieth of the steps as warm-up")
+    momentum: float = setting(0.9, "momentum of SGD")
+    weight_decay: float = setting(1e-4, "weight decay")
+    side: int = setting(480, "shorter side of the pictures in pixels, as the detector sees them")
+    anchor: float = setting(6.0, "side of the anchors of a level, in strides of that level")
+    channels: int = setting(256, "channels of the feature pyramid")
+    layers: int = setting(-1, "last stages of the encoder that learn; the others stay as they are; -1: all")
+    norm: Literal["frozen", "moving"] = setting(
+        "frozen", "batch norm of the encoder: frozen, or moving with each batch's statistics (those of all processes under torchrun)"
+    )
+    evaluate_every: int = setting(1, "epochs from one look at validation to the next")
+    seed: int = setting(0, "what all random numbers are keyed by")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
+
+    def __post_init__(self) -> None:
+        """Raises UserError for values out of range."""
+        for name in ("epochs", "batch", "side", "channels", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("learning_rate", "anchor"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.norm not in ("frozen", "moving"):
+            raise unknown("norm", self.norm, ("frozen", "moving"))

@@ -182,7 +182,14 @@ class Finetuning:
         logits = self.logits(net)
         right = right_of(logits[test], y[torch.from_numpy(test).to(self.device)])
         if keep:
-            provenance = {"verb": "finetune", "encoder": self.subject.text, "labels": str(wanted), "seed": seed, "scratch": scratch}
+            provenance = {
+                "verb": "finetune",
+                "encoder": self.subject.text,
+                "labels": str(wanted),
+                "asked": asked_for(wanted),
+                "seed": seed,
+                "scratch": scratch,
+            }
             processes.first(lambda: save_classifier(folder, net, list(self.pictures.labelled.classes), provenance))
         return {
             "top1": right[:, 0].float().mean().item(),
@@ -202,6 +209,11 @@ class Finetuning:
 
     def logits(self, net: Classifier) -> Tensor:
         return logits_of(net, self.parts, self.spec.size, self.spec.resize, self.device, self.precision, self.workers)
+
+
+def asked_for(wanted: Amount) -> str:
+    """An amount as the text of --labels."""
+    return wanted.file or (f"{wanted.per_class}" if wanted.per_class else f"{100 * wanted.share:g}%" if wanted.share else "all")
 
 
 def right_of(logits: Tensor, y: Tensor) -> Tensor:

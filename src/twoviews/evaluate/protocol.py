@@ -113,11 +113,8 @@ def evaluate(verb: str, subject: Named, pictures: Pictures, config: EvalConfig) 
     workers = config.workers if config.workers >= 0 else (0 if isinstance(pictures.labelled, Small) else 2)
     subjects = gather(subject, pictures, baselines, device, precision, workers, config.seed)
     y = torch.from_numpy(asked.labels).to(device)
-    classify = _classifier(verb, config, asked, pictures.labelled, device, precision, workers, subject.encoder.spec.resize)
-    rows = []
-    for found in subjects:
-        for wanted in amounts:
-            rows.append(_row(found, wanted, asked, y, classify, config, device))
+    classify = classifier(verb, config, asked, pictures.labelled, device, precision, workers, subject.encoder.spec.resize)
+    rows = [row_of(found, wanted, asked, y, classify, config, device) for found in subjects for wanted in amounts]
     return Result(verb, about(subject, pictures, asked, describe(verb, config), config, began), rows)
 
 
@@ -143,7 +140,7 @@ def about(subject: Named, pictures: Pictures, asked: labelling.Questions, protoc
     return found
 
 
-def _row(
+def row_of(
     found: Subject,
     wanted: labelling.Amount,
     asked: labelling.Questions,
@@ -152,6 +149,7 @@ def _row(
     config: EvalConfig,
     device: torch.device,
 ) -> dict[str, Any]:
+    """One line of a table: a subject at an amount of labels, over its draws."""
     draws = asked.draws(wanted, config.seeds)
     top1, top5, remarks, used, tested = [], [], [], 0, 0
     for seed in range(config.seed, config.seed + draws):
@@ -175,7 +173,7 @@ def _row(
     return {**row, **merged, **found.proof}
 
 
-def _classifier(
+def classifier(
     verb: str,
     config: EvalConfig,
     asked: labelling.Questions,
@@ -185,6 +183,8 @@ def _classifier(
     workers: int,
     resize: str,
 ) -> Classifier:
+    """How a verb classifies."""
+
     def by_knn(found: Subject, train: np.ndarray, y: Tensor, test: np.ndarray, seed: int) -> tuple[Tensor, dict[str, Any]]:
         return knn_votes(found.h[train], y, found.h[test], asked.classes, config.k, config.knn_temperature), {}
 

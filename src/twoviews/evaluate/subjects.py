@@ -15,7 +15,7 @@ from ..base.errors import RunError
 from ..base.files import sha256
 from ..nets.base import Encoder, Spec
 from ..nets.encoder import fingerprint, from_spec, load_encoder
-from ..nets.names import encoder_file, of_library
+from ..nets.names import UNTRAINED, encoder_file, of_library
 from ..probes.features import features
 from ..sources.spec import Pictures
 from ..training.run import Run
@@ -49,7 +49,7 @@ class Named:
     @property
     def title(self) -> str:
         """What tables call it: ours, or the library's name."""
-        return self.text if of_library(self.text) else "twoviews"
+        return self.text if of_library(self.text) or self.text.startswith(UNTRAINED) else "twoviews"
 
     def fresh(self) -> Encoder:
         """A copy of the encoder that may learn."""

@@ -20,7 +20,7 @@ from ..base.files import write_whole
 from .base import Encoder, Spec
 from .convnet import ConvNet
 from .foreign import Foreign, timm_encoder, torchvision_encoder
-from .names import LIBRARIES, check_encoder, encoder_file
+from .names import LIBRARIES, UNTRAINED, check_encoder, encoder_file
 from .resnet import ResNet
 
 SK_RATIO = 0.0625  # every published SK network (docs/fidelity.md)
@@ -95,12 +95,15 @@ def save_module(path: Path, module: nn.Module, header: dict[str, Any]) -> None:
 
 
 def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder:
-    """An encoder in evaluation mode, from a RUN folder, one of our .safetensors files, `timm:NAME` or `torchvision:NAME` (pretrained).
+    """An encoder in evaluation mode, from a RUN folder, one of our .safetensors files, `timm:NAME` or `torchvision:NAME` (pretrained),
+    or `untrained:NAME` (any encoder's name, with random weights).
 
     `module` gives the network itself when the file holds weights of your own module. The result maps (N, C, S, S) in [0, 1] to
     (N, num_features); `.preprocess(image)` makes its input. Raises UserError with what is wrong and where.
     """
     name = str(source)
+    if name.startswith(UNTRAINED):
+        return encoder(name.removeprefix(UNTRAINED)).eval()
     if name.split(":")[0] in LIBRARIES and ":" in name:
         from_library = encoder(name, pretrained=True)
         return from_library.eval()

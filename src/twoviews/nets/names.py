@@ -15,8 +15,11 @@ HEAD = "head.safetensors"
 CLASSIFIER = "classifier.safetensors"
 
 
+UNTRAINED = "untrained:"
+
+
 def of_library(name: str) -> bool:
-    """Whether a name is `timm:…` or `torchvision:…`."""
+    """Whether a name is `timm:…` or `torchvision:…`, that is, no file."""
     library, colon, rest = name.partition(":")
     return bool(colon and rest) and library in LIBRARIES
 
@@ -30,8 +33,10 @@ def check_encoder(name: str, stem: str = "small") -> None:
 
 
 def check_weights(name: str) -> None:
-    """Raises UserError when a name is neither a library's nor a file of weights that is there."""
-    if not of_library(name):
+    """Raises UserError when a name is neither a library's, nor `untrained:NAME`, nor a file of weights that is there."""
+    if name.startswith(UNTRAINED):
+        check_encoder(name.removeprefix(UNTRAINED))
+    elif not of_library(name):
         encoder_file(name)
 
 
@@ -48,5 +53,7 @@ def encoder_file(name: str) -> Path:
             else f"{path} is not a RUN folder: it has neither config.json nor {WEIGHTS}. Give the --out of a `twoviews train`"
         )
     if not path.exists():
-        raise UserError(f"{path} does not exist. An encoder is a RUN folder, a .safetensors file, timm:NAME or torchvision:NAME")
+        raise UserError(
+            f"{path} does not exist. An encoder is a RUN folder, a .safetensors file, timm:NAME, torchvision:NAME, or untrained:NAME"
+        )
     return path

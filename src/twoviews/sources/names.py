@@ -6,6 +6,20 @@ from pathlib import Path
 
 from ..base.errors import UserError, nearest
 
+TRANSFER_SETS = (
+    "food101",
+    "cifar10",
+    "cifar100",
+    "birdsnap",
+    "sun397",
+    "cars",
+    "aircraft",
+    "voc2007",
+    "dtd",
+    "pets",
+    "caltech101",
+    "flowers",
+)  # in the order of the paper's Table 8
 SETS = ("digits", "cifar10", "cifar100", "stl10", "fashion-mnist")
 
 

@@ -1,0 +1,49 @@
+"""`twoviews search ENCODER IMAGES --query FILE …`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..base.errors import UserError
+from ..vectors.config import SearchConfig
+from .evaluation import refuse_vectors
+from .options import ENCODER, VECTORS, from_dataclass
+
+
+@from_dataclass(SearchConfig, ("layer", "index", "size", "device", "workers", "seed", "root", "download"))
+def command(
+    encoder: ENCODER,
+    images: VECTORS,
+    /,
+    *,
+    query: Annotated[list[Path], Parameter(help="picture files that are asked for", consume_multiple=True, negative="")],
+    k: Annotated[int, Parameter(name=("-k", "--k"), help="neighbours of each query")] = 10,
+    out: Annotated[Path, Parameter(help="a .png sheet, an .html page, or .json")] = Path("neighbours.png"),
+    **options,
+) -> None:
+    """The k most similar pictures of each query, by cosine, exact."""
+    SearchConfig(k=k, **options)
+    refuse_vectors(encoder, images, out)
+    for file in query:
+        if not file.is_file():
+            raise UserError(f"--query {file}: there is no such file")
+    from ..base.console import say
+    from ..vectors.search import search
+    from ..vectors.show import Album, Row, check_out, query_cell, show
+
+    check_out(out)
+    found = search(encoder, images, query, k=k, **options)
+    value = found.as_json()
+    rows = []
+    if out.suffix.lower() != ".json":
+        album = Album(found.vectors, found.pictures)
+        for asked in value["queries"]:
+            cells = [album.cell(n["id"], f"{n['similarity']:.3f}") for n in asked["neighbours"]]
+            rows.append(Row(asked["query"], [query_cell(asked["query"], found.vectors.about["preprocessing"]["channels"]), *cells]))
+    show(out, f"nearest by {value['encoder']}, {value['layer']}, of {value['searched']:,}", rows, value)
+    for asked in value["queries"]:
+        say(f"{asked['query']}: " + ", ".join(f"{n['path']} {n['similarity']:.3f}" for n in asked["neighbours"][:3]))
+    say(f"{out}")

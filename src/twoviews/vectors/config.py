@@ -1,0 +1,69 @@
+"""Every option of `embed`, `search`, `duplicates` and `select`. The commands' options are derived from these dataclasses. No torch here."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args, get_type_hints
+
+from ..base.errors import UserError, unknown
+from ..views.config import setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EmbedConfig:
+    """How vectors are made."""
+
+    layer: Literal["h", "z"] = setting("h", "h, what downstream work uses (paper 4.2), or z behind the projection head; z needs a RUN")
+    size: int = setting(0, "side in pixels at which pictures are given to the encoder; 0: that of its training")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
+    workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense")
+    seed: int = setting(0, "what all random numbers are keyed by")
+    root: str = setting("data", "folder of the files of cifar10, cifar100, stl10, fashion-mnist")
+    download: bool = setting(False, "download these files when they are not there")
+
+    def __post_init__(self) -> None:
+        """Raises UserError for values out of range."""
+        for name, kind in get_type_hints(type(self)).items():
+            choices = get_args(kind)
+            if choices and getattr(self, name) not in choices:
+                raise unknown(name, str(getattr(self, name)), choices)
+        if self.size < 0:
+            raise UserError(f"size is {self.size}; it must not be negative")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchConfig(EmbedConfig):
+    """How neighbours are found."""
+
+    k: int = setting(10, "neighbours of each query")
+    index: Literal["exact", "faiss", "lance"] = setting(
+        "exact", "exact compares with all; faiss and lance ask an approximate index of these libraries (extras)"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.k < 1:
+            raise UserError(f"k is {self.k}; it must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DuplicatesConfig(EmbedConfig):
+    """What counts as nearly the same picture."""
+
+    threshold: float = setting(0.97, "cosine of the centred vectors from which on two pictures are one group; 1: equal vectors only")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.threshold <= 1:
+            raise UserError(f"threshold is {self.threshold}; it must be above 0 and at most 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectConfig(EmbedConfig):
+    """Which pictures to label next."""
+
+    method: Literal["coverage", "k-centre", "random"] = setting(
+        "coverage",
+        "coverage: the picture nearest to each of n k-means centres; k-centre: always the one farthest from all chosen (finds outliers); random",
+    )
+    given: str = setting("", "a .txt with the names of pictures that are labelled already, one a line")

@@ -1,0 +1,181 @@
+"""Where vectors are written to and read from: a folder of Parquet parts, one .parquet, one .npz, or a LanceDB table (`lance:DIR`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from ..base.errors import UserError
+from ..base.files import write_whole
+
+KEY = b"twoviews"  # of the schema's metadata: provenance as JSON
+LANCE, TABLE = "lance:", "vectors"
+
+
+@dataclasses.dataclass
+class Vectors:
+    """Vectors (n, d) float32 with their pictures' paths, splits and labels (None where unknown); `about` is their provenance."""
+
+    h: Tensor
+    paths: list[str]
+    splits: list[str]
+    labels: list[str | None]
+    about: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.h)
+
+
+def schema(features: int, about: dict[str, Any]) -> pa.Schema:
+    """Columns and provenance of every Parquet file and table of vectors."""
+    fields = [
+        ("id", pa.int64()),
+        ("path", pa.string()),
+        ("split", pa.string()),
+        ("label", pa.string()),
+        ("vector", pa.list_(pa.float32(), features)),
+    ]
+    return pa.schema(fields, {KEY: json.dumps(about).encode()})
+
+
+def as_table(ids: np.ndarray, paths: list[str], split: str, labels: list[str | None], h: Tensor, about: dict[str, Any]) -> pa.Table:
+    """One part as an Arrow table."""
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(h.cpu().numpy().ravel()), h.shape[1])
+    columns = [
+        pa.array(ids, pa.int64()),
+        pa.array([clean(p) for p in paths]),
+        pa.array([split] * len(ids)),
+        pa.array(labels, pa.string()),
+        vectors,
+    ]
+    return pa.Table.from_arrays(columns, schema=schema(h.shape[1], about))
+
+
+def clean(path: str) -> str:
+    """A file name as valid text: bytes that are no UTF-8 are shown as such."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def is_vectors(spec: str) -> bool:
+    """Whether a SPEC names vectors that are there already."""
+    path = Path(spec)
+    if spec.startswith(LANCE) or path.suffix == ".npz":
+        return True
+    if path.is_dir():
+        return any(path.glob("part-*.parquet"))
+    return path.suffix == ".parquet" and path.is_file() and KEY in (pq.read_schema(path).metadata or {})
+
+
+def merge(parts: list[Path], target: str) -> None:
+    """Parts into one sink, one part in memory at a time. Raises UserError for an extra that is missing."""
+    first = pq.read_schema(parts[0])
+    if target.startswith(LANCE):
+        lance = connect(target)
+        lance.create_table(TABLE, pa.RecordBatchReader.from_batches(first, batches(parts)), mode="overwrite")
+        return
+    path = Path(target)
+
+    def parquet(beside: Path) -> None:
+        with pq.ParquetWriter(beside, first) as writer:
+            for part in parts:
+                writer.write_table(pq.read_table(part))
+
+    def npz(beside: Path) -> None:
+        count, features = sum(pq.read_metadata(part).num_rows for part in parts), first.field("vector").type.list_size
+        raw = beside.with_suffix(".npy")
+        try:
+            vectors = np.lib.format.open_memmap(raw, "w+", np.float32, (count, features))
+            at = 0
+            text: dict[str, list] = {name: [] for name in ("path", "split", "label")}
+            for part in parts:
+                table = pq.read_table(part)
+                vectors[at : at + len(table)] = matrix(table)
+                at += len(table)
+                for name, values in text.items():
+                    values += table.column(name).to_pylist()
+            vectors.flush()
+            del vectors
+            with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+                archive.write(raw, "vector.npy")
+                for name, values in text.items():
+                    with archive.open(f"{name}.npy", "w") as file:
+                        np.lib.format.write_array(file, np.array(["" if v is None else v for v in values]), allow_pickle=False)
+                with archive.open("about.npy", "w") as file:
+                    np.lib.format.write_array(file, np.array((first.metadata or {})[KEY].decode()), allow_pickle=False)
+        finally:
+            raw.unlink(missing_ok=True)
+
+    write_whole(path, npz if path.suffix == ".npz" else parquet)
+
+
+def batches(parts: list[Path]) -> Iterator[pa.RecordBatch]:
+    """The rows of all parts, a batch at a time."""
+    for part in parts:
+        yield from pq.read_table(part).to_batches()
+
+
+def matrix(table: pa.Table) -> np.ndarray:
+    """The vector column as (n, d) float32."""
+    column = table.column("vector").combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks)
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+
+
+def read(spec: str) -> Vectors:
+    """Vectors from any sink. Raises UserError for what `twoviews embed` did not write."""
+    path = Path(spec)
+    if spec.startswith(LANCE):
+        found = connect(spec)
+        if TABLE not in found.table_names():
+            raise UserError(f"{spec} has no table {TABLE!r}: twoviews embed … --out {spec} writes it")
+        return from_table(found.open_table(TABLE).to_arrow(), spec)
+    if path.suffix == ".npz":
+        return _from_npz(path)
+    files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
+    try:
+        return from_table(pa.concat_tables([pq.read_table(file) for file in files]), spec)
+    except (OSError, pa.ArrowInvalid, IndexError) as error:
+        raise UserError(f"{spec} cannot be read as vectors: {error}") from error
+
+
+def from_table(table: pa.Table, spec: str) -> Vectors:
+    """Vectors from an Arrow table with our columns and provenance."""
+    about = (table.schema.metadata or {}).get(KEY)
+    if about is None or "vector" not in table.column_names:
+        raise UserError(
+            f"{spec} was not written by twoviews embed: it has no provenance and no column vector; it has {', '.join(table.column_names)}"
+        )
+    table = table.sort_by("id")
+    texts = [table.column(name).to_pylist() for name in ("path", "split", "label")]
+    return Vectors(torch.from_numpy(matrix(table).copy()), texts[0], texts[1], texts[2], json.loads(about))
+
+
+def _from_npz(path: Path) -> Vectors:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            texts = [data[name].tolist() for name in ("path", "split", "label")]
+            return Vectors(
+                torch.from_numpy(data["vector"]), texts[0], texts[1], [t or None for t in texts[2]], json.loads(str(data["about"]))
+            )
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} was not written by twoviews embed: {error}") from error
+
+
+def connect(spec: str) -> Any:
+    """The LanceDB database of `lance:DIR`; DIR may also be an object store's address. Raises UserError where lancedb is missing."""
+    try:
+        import lancedb
+    except ImportError as error:
+        raise UserError("lance:… needs LanceDB: uv pip install 'twoviews[lance]'") from error
+    return lancedb.connect(spec.removeprefix(LANCE))

@@ -1,0 +1,212 @@
+"""`embed`: pictures → vectors, part by part. Memory does not grow with the number of pictures; a kill costs one part; processes share parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..base import processes
+from ..base.console import say
+from ..base.device import autocast
+from ..base.errors import UserError
+from ..base.files import write_whole
+from ..evaluate.subjects import named, where
+from ..evaluate.work import slug, working
+from ..nets.base import Encoder
+from ..nets.classifier import load_head
+from ..nets.encoder import fingerprint
+from ..probes.features import evaluation_batches
+from ..sources.decode import Unreadable, read_file
+from ..sources.source import ImageSource, Small
+from ..sources.spec import Pictures, open_pictures
+from ..training.run import versions
+from ..views.evaluation import evaluation_view
+from . import sinks
+from .config import EmbedConfig
+from .sinks import LANCE, Vectors
+
+PART = 4096  # rows of a part, a multiple of the features' batch
+
+
+class Embedder:
+    """An encoder with its layer and preprocessing: pictures → vectors. Raises UserError for a layer that is not there."""
+
+    def __init__(self, encoder: str | Path | Encoder, config: EmbedConfig):
+        self.subject, self.config = named(encoder), config
+        self.spec = self.subject.encoder.spec
+        if config.size:
+            self.spec = dataclasses.replace(self.spec, size=config.size)
+        self.device, self.precision = where(config.device)
+        net: nn.Module = self.subject.encoder
+        self.hash = fingerprint(net)
+        if config.layer == "z":
+            if self.subject.folder is None:
+                raise UserError(f"--layer z needs the projection head, and only a RUN has one; {self.subject.text} is none")
+            net = nn.Sequential(net, load_head(self.subject.folder, self.subject.encoder.num_features))
+        self.net = net.eval().to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def __call__(self, views: Tensor) -> Tensor:
+        """(n, C, S, S) → (n, d) float32 on the host."""
+        with autocast(self.device, self.precision):
+            return self.net(views.to(self.device).contiguous(memory_format=torch.channels_last)).float().cpu()
+
+    def file(self, path: str | Path) -> Tensor:
+        """The vector of one picture file, (d,). Raises UserError when it is none."""
+        try:
+            image = read_file(Path(path), self.spec.channels)
+        except (Unreadable, OSError) as error:
+            raise UserError(f"{path} is no picture that can be read: {error}") from error
+        return self(evaluation_view(image[None], self.spec.size, self.spec.resize))[0]
+
+    def about(self, pictures: Pictures) -> dict[str, Any]:
+        """Provenance: what made these vectors of what."""
+        return {
+            **self.subject.describe(),
+            "weights_sha256": self.hash,
+            "layer": self.config.layer,
+            "preprocessing": {k: getattr(self.spec, k) for k in ("size", "channels", "resize")},
+            "images": {
+                "spec": str(Path(pictures.spec).resolve()) if Path(pictures.spec).exists() else pictures.spec,
+                "fingerprints": {name: part.fingerprint for name, part in pictures.splits.items()},
+                "count": sum(map(len, pictures.splits.values())),
+            },
+            "versions": versions(),
+        }
+
+
+def embed(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: str | Path, **options: Any) -> str:
+    """Write the vectors of all pictures of a SPEC; returns `out`, which `read_vectors`, `search` and the others take.
+
+    `out`: a folder (Parquet parts), FILE.parquet, FILE.npz, or `lance:DIR`. `options` are fields of EmbedConfig. The same call goes on where
+    it was killed. Raises UserError for what can be mended before.
+    """
+    config = EmbedConfig(**options)
+    refuse_target(str(out))
+    joined = processes.join()
+    embedder = Embedder(encoder, config)
+    pictures = opened(images, embedder, config)
+    write(embedder, pictures, str(out))
+    if joined:
+        processes.leave()
+    return str(out)
+
+
+def opened(images: str | Path | ImageSource, embedder: Embedder, config: EmbedConfig) -> Pictures:
+    """The pictures of a SPEC in the encoder's channels."""
+    if isinstance(images, ImageSource):
+        return Pictures("a source of your own", {"all": images}, [])
+    return open_pictures(images, embedder.spec.channels, config.root, config.download)
+
+
+def refuse_target(out: str) -> None:
+    """Raises UserError for a target that cannot be written."""
+    path = Path(out)
+    if not out.startswith(LANCE) and path.suffix not in ("", ".parquet", ".npz"):
+        raise UserError(f"--out {out}: vectors are written to a folder, FILE.parquet, FILE.npz, or lance:DIR")
+    if path.suffix == "" and path.is_file():
+        raise UserError(f"--out {out} is a file; vectors are written to a folder, FILE.parquet, FILE.npz, or lance:DIR")
+
+
+def write(embedder: Embedder, pictures: Pictures, out: str) -> None:
+    """All parts that are missing, then the sink."""
+    folder = whole = Path(out)
+    if out.startswith(LANCE) or whole.suffix:
+        folder = Path(f"{out.removeprefix(LANCE).rstrip('/')}.parts")
+    about = embedder.about(pictures)
+    with working(folder, "embed", {key: about[key] for key in ("weights_sha256", "layer", "preprocessing", "images")}):
+        parts = [
+            (number, name, start) for number, name in enumerate(pictures.splits) for start in range(0, len(pictures.splits[name]), PART)
+        ]
+        files = [folder / f"part-{number}-{start // PART:06d}.parquet" for number, _, start in parts]
+        own = [i for i in range(processes.rank(), len(parts), processes.world()) if not files[i].is_file()]
+        if len(own) < len(parts):
+            say(f"going on: {len(parts) - len(own)} of {len(parts)} parts are there or others'")
+        first_id = dict(zip(pictures.splits, np.cumsum([0, *map(len, pictures.splits.values())]).tolist(), strict=False))
+        for name, source in pictures.splits.items():
+            mine = [i for i in own if parts[i][1] == name]
+            if mine:
+                _split(embedder, source, name, first_id[name], [(files[i], parts[i][2]) for i in mine], about)
+        processes.largest([0.0])  # all parts are written
+        skipped = pictures.skipped
+        if skipped:
+            say(f"{len(skipped)} files could not be read and have no vector; the first: {skipped[0][0]}: {skipped[0][1]}")
+        if folder != whole:
+            processes.first(lambda: sinks.merge(files, out))
+    if folder != whole:
+        processes.first(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _split(embedder: Embedder, source: ImageSource, name: str, first: int, parts: list[tuple[Path, int]], about: dict[str, Any]) -> None:
+    """The vectors of some parts of one split, through one loader; each part is written once it is full."""
+    ranges = [np.arange(start, min(start + PART, len(source))) for _, start in parts]
+    workers = embedder.config.workers if embedder.config.workers >= 0 else (0 if isinstance(source, Small) else 2)
+    spec = embedder.spec
+    ready: list[Tensor] = []
+    at = 0
+    for views in evaluation_batches(source, spec.size, spec.resize, workers, np.concatenate(ranges), "embedding"):
+        ready.append(embedder(views))
+        if sum(map(len, ready)) == len(ranges[at]):
+            ids = ranges[at]
+            labels = [None if source.labels is None or source.labels[i] < 0 else str(source.classes[source.labels[i]]) for i in ids]
+            table = sinks.as_table(ids + first, [source.name(int(i)) for i in ids], name, labels, torch.cat(ready), about)
+            write_whole(parts[at][0], _parquet(table))
+            ready, at = [], at + 1
+
+
+def _parquet(table: Any) -> Callable[[Path], None]:
+    import pyarrow.parquet as pq
+
+    return lambda beside: pq.write_table(table, beside)
+
+
+def vectors_of(embedder: Embedder, images: str | Path | ImageSource, config: EmbedConfig) -> tuple[Vectors, Pictures | None]:
+    """Vectors of a SPEC: read where it names vectors, else made, and kept in the RUN for the next time.
+
+    Raises UserError for vectors of another encoder or layer.
+    """
+    spec = str(images)
+    if not isinstance(images, ImageSource) and sinks.is_vectors(spec):
+        found = sinks.read(spec)
+        if found.about["weights_sha256"] != embedder.hash or found.about["layer"] != config.layer:
+            raise UserError(
+                f"{spec} holds vectors of another encoder: {found.about['encoder']}, layer {found.about['layer']}, weights {found.about['weights_sha256'][:8]}; "
+                f"{embedder.subject.text}, layer {config.layer}, has {embedder.hash[:8]}. Embed the pictures again"
+            )
+        return found, None
+    pictures = opened(images, embedder, config)
+    target = kept(embedder, pictures)
+    if target is None:
+        return in_memory(embedder, pictures), pictures
+    write(embedder, pictures, str(target))
+    return sinks.read(str(target)), pictures
+
+
+def kept(embedder: Embedder, pictures: Pictures) -> Path | None:
+    """Where a RUN keeps the vectors of these pictures: a folder for each state of encoder and pictures."""
+    if embedder.subject.folder is None:
+        return None
+    prints = "-".join(part.fingerprint.split("[")[0][:8] for part in pictures.splits.values())
+    name = f"{slug(Path(pictures.spec).stem)}-{embedder.config.layer}{embedder.spec.size}-{embedder.hash[:8]}-{prints}"
+    return embedder.subject.folder / "vectors" / name
+
+
+def in_memory(embedder: Embedder, pictures: Pictures) -> Vectors:
+    """The same without files, for encoders that have no RUN."""
+    rows: list[Tensor] = []
+    paths, splits, labels = [], [], []
+    for name, source in pictures.splits.items():
+        workers = embedder.config.workers if embedder.config.workers >= 0 else (0 if isinstance(source, Small) else 2)
+        rows += [embedder(v) for v in evaluation_batches(source, embedder.spec.size, embedder.spec.resize, workers, what="embedding")]
+        paths += [sinks.clean(source.name(i)) for i in range(len(source))]
+        splits += [name] * len(source)
+        known = source.labels
+        labels += [None if known is None or known[i] < 0 else str(source.classes[known[i]]) for i in range(len(source))]
+    return Vectors(torch.cat(rows), paths, splits, labels, embedder.about(pictures))
