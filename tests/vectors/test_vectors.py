@@ -64,7 +64,9 @@ def test_every_sink_holds_the_same(place, tmp_path, monkeypatch):
     assert v.about["preprocessing"] == {"size": 24, "channels": 3, "resize": "antialias"}
     assert len(v.about["weights_sha256"]) == 64
     net = tv.load_encoder(place / "net.safetensors")
-    assert (net.embed(Image.open(place / "pictures" / "c" / "larger.png")) - v.h[v.paths.index("c/larger.png")]).abs().max() < 1e-4
+    assert (net.embed(Image.open(place / "pictures" / "c" / "larger.png")) - v.h[v.paths.index("c/larger.png")]).abs().max() < 2e-3, (
+        "workers round to gray levels"
+    )
     schema = pq.read_schema(tmp_path / "v.parquet")
     assert schema.names == ["id", "path", "split", "label", "vector"]
     assert schema.field("vector").type.list_size == v.h.shape[1]

@@ -49,10 +49,10 @@ def from_dataclass(config: type, only: Iterable[str] | None = None) -> Callable[
 
         def command(*args: Any, **options: Any) -> Any:
             given = {k: v for k, v in options.items() if v is not None}
-            return function(
-                *args,
-                **{k: tuple(part for text in v for part in text.split(",")) if isinstance(v, list) else v for k, v in given.items()},
-            )
+            for name, value in given.items():
+                if isinstance(value, list) and name not in own.parameters:
+                    given[name] = tuple(part for text in value for part in text.split(","))
+            return function(*args, **given)
 
         command.__name__, command.__doc__ = function.__name__, function.__doc__
         command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -86,7 +86,7 @@ class Asking:
                 and getattr(self, name) not in choices
             ):
                 raise unknown(name, str(getattr(self, name)), choices)
-        for text in self.labels:
+        for text in filter(None, self.labels):
             amount(text)
 
 
@@ -180,8 +180,7 @@ class DistillConfig(LearnConfig):
     NOT_BELOW = (*LearnConfig.NOT_BELOW, "truth")
 
     def __post_init__(self) -> None:
-        if self.labels != ("",):
-            super().__post_init__()
+        super().__post_init__()
         if self.truth > 1:
             raise UserError(f"truth is {self.truth}; it must be from 0 to 1")
         if len(self.labels) > 1:

@@ -18,7 +18,7 @@ from ..sources.source import ImageSource
 from ..sources.spec import Pictures
 from . import sinks
 from .config import SearchConfig
-from .sinks import LANCE, TABLE, Vectors
+from .sinks import LANCE, Vectors
 from .write import Embedder, vectors_of
 
 QUERIES, ROWS, BLOCK = 512, 8192, 32  # a tile of similarities, and the columns of it that share one maximum
@@ -128,7 +128,7 @@ def by_lance(vectors: Vectors, queries: Tensor, k: int, spec: str) -> tuple[Tens
         raise UserError(
             f"--index lance searches a LanceDB table: twoviews embed … --out {LANCE}DIR, then give {LANCE}DIR instead of {spec}"
         )
-    table = sinks.connect(spec).open_table(TABLE)
+    table = sinks.open_table(spec)
     found = [table.search(q.numpy()).distance_type("cosine").limit(k).to_arrow() for q in queries]
     rows = torch.tensor([part.column("id").to_pylist() for part in found])
     return 1 - torch.tensor([part.column("_distance").to_pylist() for part in found]), rows

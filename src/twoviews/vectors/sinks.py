@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,10 +137,7 @@ def read(spec: str) -> Vectors:
     """Vectors from any sink. Raises UserError for what `twoviews embed` did not write."""
     path = Path(spec)
     if spec.startswith(LANCE):
-        found = connect(spec)
-        if TABLE not in found.table_names():
-            raise UserError(f"{spec} has no table {TABLE!r}: twoviews embed … --out {spec} writes it")
-        return from_table(found.open_table(TABLE).to_arrow(), spec)
+        return from_table(open_table(spec).to_arrow(), spec)
     if path.suffix == ".npz":
         return _from_npz(path)
     files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
@@ -172,8 +170,17 @@ def _from_npz(path: Path) -> Vectors:
         raise UserError(f"{path} was not written by twoviews embed: {error}") from error
 
 
+def open_table(spec: str) -> Any:
+    """The LanceDB table of vectors in `lance:DIR`. Raises UserError where there is none."""
+    try:
+        return connect(spec).open_table(TABLE)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise UserError(f"{spec} has no table {TABLE!r}: twoviews embed … --out {spec} writes it") from error
+
+
 def connect(spec: str) -> Any:
     """The LanceDB database of `lance:DIR`; DIR may also be an object store's address. Raises UserError where lancedb is missing."""
+    os.environ.setdefault("LANCE_LOG", "error")  # it tells each user that a new table is new
     try:
         import lancedb
     except ImportError as error:
