@@ -47,13 +47,19 @@ def main() -> None:
     learning = time.perf_counter() - began
     rows = [{**row, "subject": f"{row['subject']}, linear"} for row in linear.rows]
     for result in (few, more, every):
-        rows += [{**row, "subject": "twoviews, fine-tuned" if row["subject"] == "twoviews" else "supervised from scratch"} for row in result.rows]
+        rows += [
+            {**row, "subject": "twoviews, fine-tuned" if row["subject"] == "twoviews" else "supervised from scratch"} for row in result.rows
+        ]
     rows += [{**row, "subject": f"{row['subject']}, kNN"} for row in knn.rows]
     figures = {
         "pretraining": PRETRAIN,
         "size": SIDE,
         "rows": rows,
-        "protocols": {"linear": linear.about["protocol"], "knn": knn.about["protocol"], "finetune": [r.about["protocol"] for r in (few, more, every)]},
+        "protocols": {
+            "linear": linear.about["protocol"],
+            "knn": knn.about["protocol"],
+            "finetune": [r.about["protocol"] for r in (few, more, every)],
+        },
         "seconds_of_learning_from_labels": learning,
         "machine": describe(),
     }

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from twoviews.bench.show import number as short
-from twoviews.evaluate.config import EvalConfig
+from twoviews.evaluate.config import CompareConfig, DetectConfig, DistillConfig, EvalConfig, FinetuneConfig, TransferConfig
 from twoviews.training.config import FREE, TrainConfig
 from twoviews.training.recipes import RECIPES
+from twoviews.vectors.config import DuplicatesConfig, EmbedConfig, SearchConfig, SelectConfig
 
 HERE = Path(__file__).parent
 
@@ -39,6 +40,20 @@ def rows(config: type) -> list[str]:
     return out
 
 
+VERBS = {
+    "knn and linear": EvalConfig,
+    "compare": CompareConfig,
+    "finetune": FinetuneConfig,
+    "transfer": TransferConfig,
+    "detect": DetectConfig,
+    "distill": DistillConfig,
+    "embed": EmbedConfig,
+    "search": SearchConfig,
+    "duplicates": DuplicatesConfig,
+    "select": SelectConfig,
+}
+
+
 def options() -> str:
     parts = [
         "# Every option",
@@ -52,10 +67,10 @@ def options() -> str:
         "",
         f"A run goes on only with the same values, except for {', '.join(f'`{name}`' for name in sorted(FREE))}.",
         "",
-        "## knn and linear",
-        "",
-        *rows(EvalConfig),
     ]
+    for title, config in VERBS.items():
+        parts += [f"## {title}", "", *rows(config), ""]
+    parts.pop()
     return "\n".join(parts) + "\n"
 
 
@@ -229,6 +244,67 @@ def chunk() -> list[str]:
     return [*table(["batch", "chunk", "memory, MB", "images/s"], body), "", f"{machine(data)}."]
 
 
+AMOUNTS = {"10 per class": "10", "40 per class": "40", "100 per class": "100", "500 per class": "500", "all": "all (5,000)"}
+
+
+def cifar_labels() -> list[str]:
+    data = read("cifar_labels")
+    by = {(row["subject"], row["labels"]): row for row in data["rows"]}
+    names = list(dict.fromkeys(row["subject"] for row in data["rows"]))
+    body = [[n, *(figure(by[n, a]["top1"]) if (n, a) in by else "" for a in AMOUNTS)] for n in names]
+    text = (
+        f"Labels a class; 10,000 test pictures. Seconds of training: {data['seconds_of_pretraining']:,.0f} of pretraining, "
+        f"{data['seconds_of_learning_from_labels']:,.0f} of learning from labels, all draws and networks together. {machine(data)}."
+    )
+    return [*table(["", *AMOUNTS.values()], body), "", text]
+
+
+def detect() -> list[str]:
+    data = read("detect")
+    classes = data["boxes"]["classes"]
+    body = [
+        [
+            row["subject"],
+            *(f"{100 * row[k]:.1f}" for k in ("map", "map_50")),
+            *(f"{100 * row['map_per_class'][c]:.1f}" for c in classes),
+            " → ".join(f"{100 * line['validation']['map']:.1f}" for line in row["history"] if "validation" in line),
+            f"{row['seconds']:.0f}",
+        ]
+        for row in data["rows"]
+    ]
+    heads = ["encoder", "mAP", "IoU 0.5", *classes, "mAP on validation by epoch", "seconds"]
+    return [*table(heads, body), "", f"{machine(data)}."]
+
+
+def distill() -> list[str]:
+    data = read("distill")
+    body = [[row["subject"], f"{row['parameters'] / 1e3:,.0f}", figure(row["top1"])] for row in data["rows"]]
+    return [*table(["", "thousand weights", "top-1"], body), "", f"{machine(data)}."]
+
+
+def select() -> list[str]:
+    data = read("select")
+    counts = list(next(iter(data["top1"].values())))
+    body = [[name, *(figure(found[n]) for n in counts)] for name, found in data["top1"].items()]
+    return [*table(["", *(f"{n} labels" for n in counts)], body), "", f"{data['draws']} draws, Student's t. {machine(data)}."]
+
+
+def search() -> list[str]:
+    data = read("search")
+    body = [
+        [
+            f"{r['queries']:,}",
+            short(r["search"] * 1e3),
+            short(r["product"] * 1e3),
+            short(r["definition"] * 1e3),
+            f"{r['product'] / r['search']:.2f}",
+        ]
+        for r in data["rows"]
+    ]
+    heads = ["queries", "search, ms", "bare matrix product", "definition (product, then topk)", "product / search"]
+    return [*table(heads, body), "", f"{data['vectors']:,} vectors of {data['features']}, k = {data['k']}. {machine(data)}."]
+
+
 def kill() -> list[str]:
     data = read("kill")
     lines = [
@@ -242,6 +318,7 @@ def kill() -> list[str]:
 
 
 TABLES = {"demo": demo, "cifar": cifar, "small_sets": small_sets, "loss": loss, "views": views, "step": step, "chunk": chunk, "kill": kill}
+TABLES |= {"cifar_labels": cifar_labels, "detect": detect, "distill": distill, "select": select, "search": search}
 
 
 def filled(page: Path) -> str:

@@ -12,7 +12,7 @@ from torch import nn
 
 import twoviews as tv
 from twoviews.evaluate.config import DetectConfig
-from twoviews.evaluate.detect import detector, example, flipped
+from twoviews.evaluate.detect import detector, evaluate, example, flipped
 from twoviews.nets.encoder import encoder, fingerprint, save_encoder
 from twoviews.nets.pyramid import Pyramid, levels
 from twoviews.sources.boxes import TEST, TRAIN, VALIDATION, open_boxes
@@ -182,14 +182,14 @@ def test_it_learns_and_goes_on(tmp_path, monkeypatch):
     squares(tmp_path / "voc", 24)
     save_encoder(tmp_path / "net.safetensors", encoder("resnet18", width=0.25), {})
     options = {
-        "epochs": 6,
+        "epochs": 4,
         "batch": 4,
         "side": 64,
-        "channels": 32,
+        "channels": 16,
+        "regions": 16,
         "learning_rate": 0.1,
         "device": "cpu",
-        "evaluate_every": 5,
-        "anchor": 3.0,
+        "evaluate_every": 3,
     }
     result = tv.detect(tmp_path / "net.safetensors", tmp_path / "voc", tmp_path / "out", **options)
     assert [row["subject"] for row in result.rows] == ["twoviews", "untrained"]
@@ -218,6 +218,29 @@ def test_it_learns_and_goes_on(tmp_path, monkeypatch):
     assert same[0] == same[1]
     assert again.rows[0]["map"] == row["map"]
     assert fingerprint(tv.load_encoder(tmp_path / "net.safetensors"))
+
+
+def test_perfect_predictions_have_a_map_of_one(tmp_path):
+    pytest.importorskip("faster_coco_eval")
+    squares(tmp_path, 8)
+    part = open_boxes(tmp_path)[TRAIN]
+
+    class Knows(nn.Module):
+        def __init__(self, shift):
+            super().__init__()
+            self.shift, self.at = shift, 0
+
+        def forward(self, images):
+            target = example(part, self.at, False)[1]
+            self.at += 1
+            return [{"boxes": target["boxes"] + self.shift, "labels": target["labels"], "scores": torch.ones(len(target["labels"]))}]
+
+    perfect, predictions = evaluate(Knows(0.0), part, torch.device("cpu"))
+    assert perfect["map"] == perfect["map_50"] == pytest.approx(1.0)
+    assert set(perfect["map_per_class"]) == {"blue", "red"}
+    assert len(predictions) == len(part)
+    shifted, _ = evaluate(Knows(1.5), part, torch.device("cpu"))
+    assert shifted["map"] < 0.8 < shifted["map_50"]
 
 
 def test_the_real_boxes(shared_data):

@@ -234,6 +234,7 @@ class DetectConfig:
     side: int = setting(480, "shorter side of the pictures in pixels, as the detector sees them")
     anchor: float = setting(6.0, "side of the anchors of a level, in strides of that level")
     channels: int = setting(256, "channels of the feature pyramid")
+    regions: int = setting(512, "proposed regions of a picture that the box head learns from; fewer are faster on CPUs")
     layers: int = setting(-1, "last stages of the encoder that learn; the others stay as they are; -1: all")
     norm: Literal["frozen", "moving"] = setting(
         "frozen", "batch norm of the encoder: frozen, or moving with each batch's statistics (those of all processes under torchrun)"
@@ -244,7 +245,7 @@ class DetectConfig:
 
     def __post_init__(self) -> None:
         """Raises UserError for values out of range."""
-        for name in ("epochs", "batch", "side", "channels", "evaluate_every"):
+        for name in ("epochs", "batch", "side", "channels", "regions", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("learning_rate", "anchor"):

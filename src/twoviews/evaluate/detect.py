@@ -55,7 +55,8 @@ def detector(net: Encoder, classes: int, config: DetectConfig) -> nn.Module:
     channels = net.spec.channels
     return FasterRCNN(
         backbone, classes + 1, min_size=config.side, max_size=round(config.side * 5 / 3), image_mean=[0.0] * channels, image_std=[1.0] * channels,
-        rpn_anchor_generator=anchors, box_roi_pool=MultiScaleRoIAlign(names, 7, 2),
+        box_batch_size_per_image=config.regions, rpn_post_nms_top_n_train=min(2000, 4 * config.regions),
+        rpn_post_nms_top_n_test=min(1000, 2 * config.regions), rpn_anchor_generator=anchors, box_roi_pool=MultiScaleRoIAlign(names, 7, 2),
     )  # fmt: skip
 
 
@@ -122,7 +123,9 @@ class Detecting:
         c, train = self.config, self.parts[TRAIN]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(c.seed)
-            model = detector(self.encoder(name), len(self.classes), c)
+            # an untrained network's norms have no statistics that could be kept
+            own = dataclasses.replace(c, norm="moving", layers=-1) if name.startswith("untrained") else c
+            model = detector(self.encoder(name), len(self.classes), own)
         model.to(self.device)
         # pictures without a box still say what background is; torchvision takes them as they are
         batch = min(c.batch, len(train))
@@ -162,7 +165,11 @@ class Detecting:
 
         def keep() -> None:
             header = {"detector": "fasterrcnn-fpn", "encoder": dataclasses.asdict(self.encoder(name).spec), "classes": self.classes}
-            save_module(folder / "detector.safetensors", model, {**header, "config": dataclasses.asdict(c)})
+            save_module(
+                folder / "detector.safetensors",
+                model,
+                {**header, "config": {k: v for k, v in dataclasses.asdict(c).items() if k != "beside"}},
+            )
             draw(folder / "predictions.png", self.parts[TEST], predictions)
 
         processes.first(keep)
@@ -176,7 +183,7 @@ class Detecting:
             "tested_on": f"the test part ({len(self.parts[TEST])} pictures), once, after the last epoch",
             "protocol": (
                 f"Faster R-CNN with a feature pyramid of {c.channels} channels; {c.epochs} epochs, batch {c.batch}, rate {c.learning_rate:g} · batch/16, SGD "
-                f"{c.momentum:g}, cosine, weight decay {c.weight_decay:g}, shorter side {c.side} px, flips; batch norm {c.norm}, "
+                f"{c.momentum:g}, cosine, weight decay {c.weight_decay:g}, shorter side {c.side} px, flips; batch norm {c.norm} (untrained: moving), "
                 f"{'all stages learn' if c.layers < 0 else f'the last {c.layers} stages learn'}; mAP as COCO has it (IoU 0.5 to 0.95)"
             ),
             "config": dataclasses.asdict(c),
