@@ -11,9 +11,8 @@ import argparse
 import time
 from pathlib import Path
 
-from machine import describe
-
 import twoviews as tv
+from machine import describe
 from twoviews.base.files import write_json
 from twoviews.evaluate.figure import accuracy_figure
 

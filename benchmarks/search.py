@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from machine import describe
 
+from machine import describe
 from twoviews.base.device import reuse_memory
 from twoviews.base.files import write_json
 from twoviews.vectors.search import top_k

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import describe
 
 import twoviews as tv
+from machine import describe
 from twoviews.base.files import write_json
 from twoviews.evaluate.intervals import summary
 from twoviews.evaluate.linear import FIXED, prepared

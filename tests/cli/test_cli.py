@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-VERBS = ("train", "plan", "knn", "linear", "views", "bench", "demo")
+VERBS = (
+    *("train", "plan", "knn", "linear", "compare", "finetune", "transfer", "detect", "distill", "embed", "search", "duplicates", "select"),
+    *("views", "bench", "demo"),
+)
 
 
 def twoviews(*arguments, cwd=None):
@@ -41,6 +44,15 @@ QUICK = [
     ["views", "digits", "--strength", "-1"],
     ["plan", "nowhere"],
     ["plan", "digits", "--chunk", "-1"],
+    ["finetune", "timm:resnet50", "digits", "--steps", "0"],
+    ["transfer", "timm:resnet50", "--sets", "petz"],
+    ["detect", "timm:resnet50", "nowhere"],
+    ["distill", "nowhere", "digits"],
+    ["compare", "digits"],
+    ["embed", "nowhere", "digits"],
+    ["search", "timm:resnet50", "digits", "--query", "nowhere.jpg"],
+    ["duplicates", "timm:resnet50", "lance:nowhere"],
+    ["select", "timm:resnet50", "digits", "-n", "0"],
     ["bench", "los"],
     ["bench", "loss", "nowhere"],
     ["bench", "views", "nowhere"],
@@ -114,6 +126,24 @@ BAD = [
     ("train digits --out out --batch 64 --chunk 9", "chunk 9 does not divide the batch of 64 pairs: --chunk 8"),
     ("plan digits --batch 64 --chunk 64", "chunk 64 would change nothing"),
     ("plan one", "1 picture; contrastive learning needs at least 2"),
+    ("finetune nowhere digits", "nowhere does not exist. An encoder is"),
+    ("finetune untrained:convnet digits --labels 1000", "only"),
+    ("finetune untrained:convnet digits --labels list.txt", "there is no such file"),
+    ("finetune untrained:convnet digits --out file.txt", "is a file; it is to be a folder"),
+    ("transfer untrained:convnet --sets petz", "Did you mean pets?"),
+    ("transfer untrained:convnet --sets pets --root empty", "pets is not below --root empty"),
+    ("detect untrained:convnet empty", "empty holds no boxes"),
+    ("detect untrained:resnet18 file.txt", "is no COCO annotation"),
+    ("distill few digits", "few holds no classifier.safetensors: it is written by twoviews finetune"),
+    ("compare digits", "compare needs at least one encoder"),
+    ("compare digits untrained:resnet19", "Did you mean resnet18?"),
+    ("embed untrained:convnet digits --out vectors.csv", "vectors are written to a folder, FILE.parquet, FILE.npz, or lance:DIR"),
+    ("embed untrained:convnet digits --layer z --out v.parquet", "needs the projection head"),
+    ("search untrained:resnet18 few --query file.txt --out n.json", "file.txt is no picture that can be read"),
+    ("search untrained:resnet18 few --query nowhere.jpg", "--query nowhere.jpg: there is no such file"),
+    ("search untrained:resnet18 few --query few/0.png --out n.gif", "it is to end in .png, .html or .json"),
+    ("duplicates untrained:resnet18 few --threshold 2", "threshold is 2.0"),
+    ("select untrained:resnet18 few -n 50", "there are 6 pictures to choose from"),
     ("bench loss few", "bench loss takes no pictures"),
     ("bench views file.txt", "file.txt is not a folder of picture files"),
     ("bench lo", "loss"),
