@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -20,6 +21,7 @@ def command(
     out: Annotated[
         str, Parameter(help="a folder of Parquet parts, FILE.parquet, FILE.npz, or lance:DIR (a LanceDB table)")
     ] = "vectors.parquet",
+    json: Annotated[Path | None, Parameter(help="write the provenance as JSON")] = None,
     **options,
 ) -> None:
     """Write a vector for each picture, with its path, label and provenance.
@@ -27,9 +29,12 @@ def command(
     Memory does not grow with the number of pictures; the same command goes on after a kill; under torchrun the processes share the work.
     """
     EmbedConfig(**options)
-    refuse_early(encoder, images)
+    refuse_early(encoder, images, json)
     from ..base.console import say
+    from ..base.files import write_json
     from ..vectors.write import embed
 
-    embed(encoder, images, out, **options)
-    say(f"vectors in {out}")
+    about = embed(encoder, images, out, **options)
+    say(f"{about['images']['count']:,} pictures, vectors in {out}")
+    if json:
+        write_json(json, {"out": out, **about})

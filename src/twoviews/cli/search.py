@@ -22,15 +22,17 @@ def command(
     query: Annotated[list[Path], Parameter(help="picture files that are asked for", consume_multiple=True, negative="")],
     k: Annotated[int, Parameter(name=("-k", "--k"), help="neighbours of each query")] = 10,
     out: Annotated[Path, Parameter(help="a .png sheet, an .html page, or .json")] = Path("neighbours.png"),
+    json: Annotated[Path | None, Parameter(help="also write the neighbours as JSON")] = None,
     **options,
 ) -> None:
     """The k most similar pictures of each query, by cosine, exact."""
     SearchConfig(k=k, **options)
-    refuse_vectors(encoder, images, out)
+    refuse_vectors(encoder, images, out, json)
     for file in query:
         if not file.is_file():
             raise UserError(f"--query {file}: there is no such file")
     from ..base.console import say
+    from ..base.files import write_json
     from ..vectors.search import search
     from ..vectors.show import Album, Row, check_out, query_cell, show
 
@@ -44,6 +46,8 @@ def command(
             cells = [album.cell(n["id"], f"{n['similarity']:.3f}") for n in asked["neighbours"]]
             rows.append(Row(asked["query"], [query_cell(asked["query"], found.vectors.about["preprocessing"]["channels"]), *cells]))
     show(out, f"nearest by {value['encoder']}, {value['layer']}, of {value['searched']:,}", rows, value)
+    if json:
+        write_json(json, value)
     for asked in value["queries"]:
         say(f"{asked['query']}: " + ", ".join(f"{n['path']} {n['similarity']:.3f}" for n in asked["neighbours"][:3]))
     say(f"{out}")

@@ -82,8 +82,8 @@ class Embedder:
         }
 
 
-def embed(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: str | Path, **options: Any) -> str:
-    """Write the vectors of all pictures of a SPEC; returns `out`, which `read_vectors`, `search` and the others take.
+def embed(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: str | Path, **options: Any) -> dict[str, Any]:
+    """Write the vectors of all pictures of a SPEC to `out`, which `read_vectors`, `search` and the others take; returns their provenance.
 
     `out`: a folder (Parquet parts), FILE.parquet, FILE.npz, or `lance:DIR`. `options` are fields of EmbedConfig. The same call goes on where
     it was killed. Raises UserError for what can be mended before.
@@ -93,10 +93,10 @@ def embed(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: 
     joined = processes.join()
     embedder = Embedder(encoder, config)
     pictures = opened(images, embedder, config)
-    write(embedder, pictures, str(out))
+    about = write(embedder, pictures, str(out))
     if joined:
         processes.leave()
-    return str(out)
+    return about
 
 
 def opened(images: str | Path | ImageSource, embedder: Embedder, config: EmbedConfig) -> Pictures:
@@ -115,8 +115,8 @@ def refuse_target(out: str) -> None:
         raise UserError(f"--out {out} is a file; vectors are written to a folder, FILE.parquet, FILE.npz, or lance:DIR")
 
 
-def write(embedder: Embedder, pictures: Pictures, out: str) -> None:
-    """All parts that are missing, then the sink."""
+def write(embedder: Embedder, pictures: Pictures, out: str) -> dict[str, Any]:
+    """All parts that are missing, then the sink. Returns the provenance."""
     folder = whole = Path(out)
     if out.startswith(LANCE) or whole.suffix:
         folder = Path(f"{out.removeprefix(LANCE).rstrip('/')}.parts")
@@ -142,6 +142,7 @@ def write(embedder: Embedder, pictures: Pictures, out: str) -> None:
             processes.first(lambda: sinks.merge(files, out))
     if folder != whole:
         processes.first(lambda: shutil.rmtree(folder, ignore_errors=True))
+    return about
 
 
 def _split(embedder: Embedder, source: ImageSource, name: str, first: int, parts: list[tuple[Path, int]], about: dict[str, Any]) -> None:
