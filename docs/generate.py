@@ -59,7 +59,7 @@ def options() -> str:
         "# Every option",
         "",
         "Written by docs/generate.py from the dataclasses that the program itself uses. On the command line `batch` is `--batch`, `log_every` is",
-        "`--log-every`; in Python they are keyword arguments of `tv.train`, `tv.knn` and `tv.linear`. A recipe changes the defaults by name.",
+        "`--log-every`; in Python they are keyword arguments of `tv.train`, `tv.knn` and so on. A recipe changes the defaults by name.",
         "",
         "## train",
         "",

@@ -13,13 +13,13 @@ import torch
 from ..base.errors import UserError
 from ..nets.base import Encoder
 from ..nets.names import of_library
-from ..sources.source import ImageSource, Small
+from ..sources.source import ImageSource
 from ..sources.spec import Pictures, open_pictures
 from . import labels as labelling
 from .config import CompareConfig, amount
 from .figure import accuracy_figure
 from .protocol import Result, about, classifier, describe, options_of, row_of
-from .subjects import Named, Subject, gather, named, where
+from .subjects import Named, Subject, gather, named, where, workers_for
 
 SIMPLE = ("pixels", "histogram")  # baselines that look at no network
 
@@ -56,7 +56,7 @@ def compare(
             first = asked
             for text in config.labels:  # refuse what cannot be drawn before anything is computed
                 asked.draw(amount(text), config.seed)
-        workers = config.workers if config.workers >= 0 else (0 if isinstance(pictures.labelled, Small) else 2)
+        workers = workers_for(config.workers, pictures.labelled)
         beside = [name for name in config.baselines if name != "none"] if number == 0 else []
         found = gather(subject, pictures, beside, device, precision, workers, config.seed)
         found = [s for s in found if s.name != "start" or number == 0]

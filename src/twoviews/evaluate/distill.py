@@ -22,7 +22,7 @@ from ..nets.classifier import Classifier, load_classifier, save_classifier
 from ..nets.encoder import encoder as make_encoder
 from ..nets.encoder import fingerprint, from_spec, load_encoder, read_header
 from ..nets.names import CLASSIFIER
-from ..sources.source import ImageSource, Small
+from ..sources.source import ImageSource
 from ..sources.spec import Pictures, open_pictures
 from . import labels as labelling
 from .config import DistillConfig, amount
@@ -30,7 +30,7 @@ from .finetune import right_of
 from .intervals import summary
 from .learn import Criterion, labels_criterion, learn, logits_of, views_of
 from .protocol import Result, about, options_of
-from .subjects import Named, where
+from .subjects import Named, where, workers_for
 from .work import slug, working
 
 WARMUP = 0.1
@@ -106,7 +106,7 @@ class Distilling:
         self.train, self.test = self.asked.draw(self.wanted, self.header.get("seed", 0))
         self.all = self.asked.split(self.header.get("seed", 0))[0]
         self.device, self.precision = where(config.device)
-        self.workers = config.workers if config.workers >= 0 else (0 if isinstance(pictures.labelled, Small) else 2)
+        self.workers = workers_for(config.workers, pictures.labelled)
         self.parts = [pictures.labelled, *([pictures.test] if pictures.test is not None else [])]
         self.student(0)  # refuses a network that does not exist
         if self.device.type == "cpu":

@@ -21,7 +21,7 @@ from ..nets.base import Encoder
 from ..nets.classifier import Classifier, load_head, save_classifier
 from ..nets.encoder import from_spec
 from ..probes.features import BATCH, features
-from ..sources.source import ImageSource, Small
+from ..sources.source import ImageSource
 from ..sources.spec import Pictures
 from ..training.step import unmoved
 from . import labels as labelling
@@ -30,7 +30,7 @@ from .intervals import summary
 from .learn import CLIP, frozen, labels_criterion, learn, logits_of, views_of
 from .linear import layer
 from .protocol import Result, about, opened, options_of
-from .subjects import Named, where
+from .subjects import Named, where, workers_for
 from .work import Work, slug, working
 
 SCRATCH_WARMUP = 0.1
@@ -75,7 +75,7 @@ class Finetuning:
             self.asked.draw(wanted, config.seed)
         self.spec = subject.encoder.spec
         self.device, self.precision = where(config.device)
-        self.workers = config.workers if config.workers >= 0 else (0 if isinstance(pictures.labelled, Small) else 2)
+        self.workers = workers_for(config.workers, pictures.labelled)
         self.parts = [pictures.labelled, *([pictures.test] if pictures.test is not None else [])]
         self.name = subject.title
         self.network(scratch=False)  # refuses a layer that is not there

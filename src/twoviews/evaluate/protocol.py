@@ -17,7 +17,7 @@ from ..base.errors import unknown
 from ..base.files import write_json
 from ..nets.base import Encoder
 from ..probes.knn import knn_votes
-from ..sources.source import ImageSource, Small
+from ..sources.source import ImageSource
 from ..sources.spec import Pictures, open_pictures
 from ..training.run import versions
 from . import labels as labelling
@@ -25,7 +25,7 @@ from .config import Asking, EvalConfig, amount
 from .intervals import summary
 from .linear import FIXED, PATIENCE, TUNE, VALIDATION, lbfgs
 from .sgd import RATE, sgd
-from .subjects import Named, Subject, gather, named, where
+from .subjects import Named, Subject, gather, named, where, workers_for
 from .work import slug
 
 C = TypeVar("C", bound=Asking)
@@ -110,7 +110,7 @@ def evaluate(verb: str, subject: Named, pictures: Pictures, config: EvalConfig) 
     for wanted in amounts:  # refuse what cannot be drawn before anything is computed
         asked.draw(wanted, config.seed)
     device, precision = where(config.device)
-    workers = config.workers if config.workers >= 0 else (0 if isinstance(pictures.labelled, Small) else 2)
+    workers = workers_for(config.workers, pictures.labelled)
     subjects = gather(subject, pictures, baselines, device, precision, workers, config.seed)
     y = torch.from_numpy(asked.labels).to(device)
     classify = classifier(verb, config, asked, pictures.labelled, device, precision, workers, subject.encoder.spec.resize)

@@ -17,6 +17,7 @@ from ..nets.base import Encoder, Spec
 from ..nets.encoder import fingerprint, from_spec, load_encoder
 from ..nets.names import UNTRAINED, encoder_file, of_library
 from ..probes.features import features
+from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures
 from ..training.run import Run
 
@@ -153,3 +154,8 @@ def where(device: str) -> tuple[torch.device, str]:
     """The device and the precision of an evaluation."""
     chosen = devices.pick(device)
     return chosen, devices.precision("auto", chosen)
+
+
+def workers_for(asked: int, source: ImageSource) -> int:
+    """Processes that decode pictures: as many as were asked for, else none for pictures in memory and two for files."""
+    return asked if asked >= 0 else 0 if isinstance(source, Small) else 2

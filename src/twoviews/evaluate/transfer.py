@@ -32,7 +32,7 @@ from ..probes.logistic import Logistic
 from ..probes.ridge import L2
 from ..sources.listed import Listed
 from ..sources.names import TRANSFER_SETS
-from ..sources.source import ImageSource, Small, part
+from ..sources.source import ImageSource, part
 from ..sources.transfer import TransferSet, held_out, open_set
 from ..training.run import versions
 from .config import Amount, TransferConfig
@@ -42,7 +42,7 @@ from .learn import Criterion, labels_criterion, learn, logits_of, views_of
 from .linear import prepared
 from .metrics import METRICS
 from .protocol import Result, options_of
-from .subjects import Named, named, where
+from .subjects import Named, named, where, workers_for
 from .work import Work, slug, working
 
 VALIDATION = 0.2
@@ -242,7 +242,7 @@ class Transferring:
         return logits_of(net, [source], self.spec.size, self.spec.resize, self.device, self.precision, self.workers(source))
 
     def workers(self, source: ImageSource) -> int:
-        return self.config.workers if self.config.workers >= 0 else (0 if isinstance(source, Small) else 2)
+        return workers_for(self.config.workers, source)
 
     def about(self, sets: list[TransferSet], absent: list[str], began: float) -> dict[str, Any]:
         c = self.config

@@ -17,14 +17,14 @@ from ..base.console import say
 from ..base.device import autocast
 from ..base.errors import UserError
 from ..base.files import write_whole
-from ..evaluate.subjects import named, where
+from ..evaluate.subjects import named, where, workers_for
 from ..evaluate.work import slug, working
 from ..nets.base import Encoder
 from ..nets.classifier import load_head
 from ..nets.encoder import fingerprint
 from ..probes.features import evaluation_batches
 from ..sources.decode import Unreadable, read_file
-from ..sources.source import ImageSource, Small
+from ..sources.source import ImageSource
 from ..sources.spec import Pictures, open_pictures
 from ..training.run import versions
 from ..views.evaluation import evaluation_view
@@ -148,7 +148,7 @@ def write(embedder: Embedder, pictures: Pictures, out: str) -> dict[str, Any]:
 def _split(embedder: Embedder, source: ImageSource, name: str, first: int, parts: list[tuple[Path, int]], about: dict[str, Any]) -> None:
     """The vectors of some parts of one split, through one loader; each part is written once it is full."""
     ranges = [np.arange(start, min(start + PART, len(source))) for _, start in parts]
-    workers = embedder.config.workers if embedder.config.workers >= 0 else (0 if isinstance(source, Small) else 2)
+    workers = workers_for(embedder.config.workers, source)
     spec = embedder.spec
     ready: list[Tensor] = []
     at = 0
@@ -204,7 +204,7 @@ def in_memory(embedder: Embedder, pictures: Pictures) -> Vectors:
     rows: list[Tensor] = []
     paths, splits, labels = [], [], []
     for name, source in pictures.splits.items():
-        workers = embedder.config.workers if embedder.config.workers >= 0 else (0 if isinstance(source, Small) else 2)
+        workers = workers_for(embedder.config.workers, source)
         rows += [embedder(v) for v in evaluation_batches(source, embedder.spec.size, embedder.spec.resize, workers, what="embedding")]
         paths += [sinks.clean(source.name(i)) for i in range(len(source))]
         splits += [name] * len(source)
