@@ -38,7 +38,6 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_options_in_commands_exist(page):
-    from twoviews.evaluate.config import EvalConfig
     from twoviews.training.config import options
 
     known = {
@@ -56,7 +55,9 @@ def test_options_in_commands_exist(page):
         "rounds",
         "labels-per-class",
     }
-    known |= {name.replace("_", "-") for name in [*options(), *EvalConfig.__dataclass_fields__]}
-    for line in re.findall(r"twoviews (?:train|knn|linear|views|demo) [^\n`]*", page.read_text(encoding="utf-8")):
+    known |= {"query", "k", "n", "plot", "sizes", "seconds"}
+    known |= {name.replace("_", "-") for config in generator().VERBS.values() for name in config.__dataclass_fields__}
+    known |= {name.replace("_", "-") for name in options()}
+    for line in re.findall(r"twoviews \w+ [^\n`]*", page.read_text(encoding="utf-8")):
         for option in re.findall(r"--([a-z][a-z-]*)", line):
             assert option in known, f"{line}: --{option}"
