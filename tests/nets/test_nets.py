@@ -113,8 +113,8 @@ def test_wrong_files(tmp_path):
     with pytest.raises(UserError, match="not an encoder of twoviews"):
         load_encoder(tmp_path / "y.safetensors")
     save_encoder(tmp_path / "z.safetensors", encoder("resnet18", width=0.25), {})
-    with pytest.raises(UserError, match="another encoder than resnet18"):
-        load_weights(encoder("resnet18", width=0.5), tmp_path / "z.safetensors")
+    with pytest.raises(UserError, match="something else than resnet18"):
+        load_weights(encoder("resnet18", width=0.5), tmp_path / "z.safetensors", "resnet18")
 
 
 def test_your_own_module(tmp_path):

@@ -1,6 +1,6 @@
 """Are chosen pictures better to label than random ones? Linear accuracy on CIFAR-10 from n labels chosen each way, at equal n.
 
-Run: python benchmarks/select.py RUN CIFAR_FOLDER --json docs/figures/select.json
+Run: python benchmarks/selection.py RUN CIFAR_FOLDER --json docs/figures/select.json
 """
 
 from __future__ import annotations
