@@ -54,7 +54,7 @@ def main() -> None:
     knn = kept(out / "knn.json", lambda: tv.knn(run.path, images, size=SIDE))
     began = time.perf_counter()
     budgets = {"epochs": 30, "scratch_epochs": 60, "steps": 100}
-    few = tv.finetune(run.path, images, out / "few", labels=FEW[:3], seeds=2, **budgets)
+    few = tv.finetune(run.path, images, out / "few", labels=FEW[:3], seeds=1, **budgets)
     more = tv.finetune(run.path, images, out / "500", labels=FEW[3:], seeds=1, steps=100, epochs=4, scratch_epochs=12)
     every = tv.finetune(run.path, images, out / "all", labels=("all",), seeds=1, steps=100, epochs=1, scratch_epochs=2, learning_rate=0.1)
     learning = time.perf_counter() - began
