@@ -253,8 +253,8 @@ def cifar_labels() -> list[str]:
     names = list(dict.fromkeys(row["subject"] for row in data["rows"]))
     body = [[n, *(figure(by[n, a]["top1"]) if (n, a) in by else "" for a in AMOUNTS)] for n in names]
     text = (
-        f"Labels a class; 10,000 test pictures. Seconds of training: {data['seconds_of_pretraining']:,.0f} of pretraining, "
-        f"{data['seconds_of_learning_from_labels']:,.0f} of learning from labels, all draws and networks together. {machine(data)}."
+        f"Labels a class; 10,000 test pictures. Pretraining took {data['seconds_of_pretraining'] / 60:.0f} minutes (other work ran beside it). "
+        f"{machine(data)}."
     )
     return [*table(["", *AMOUNTS.values()], body), "", text]
 
