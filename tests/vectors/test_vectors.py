@@ -124,12 +124,12 @@ def test_killed_it_goes_on_and_processes_share_parts(place, tmp_path):
 def test_top_k_is_the_definition(n, q, k, seed):
     g = torch.Generator().manual_seed(seed)
     x, queries = torch.randn(n, 6, generator=g), torch.randn(q, 6, generator=g)
-    before = searching.ROWS, searching.QUERIES, searching.BLOCK
-    searching.ROWS, searching.QUERIES, searching.BLOCK = 64, 3, 4
+    before = searching.ROWS, searching.QUERIES
+    searching.ROWS, searching.QUERIES = 64, 3
     try:
         scores, rows = searching.top_k(F.normalize(x, dim=1), queries, k)
     finally:
-        searching.ROWS, searching.QUERIES, searching.BLOCK = before
+        searching.ROWS, searching.QUERIES = before
     want, _ = searching.definition(x, queries, min(k, n))
     assert scores.shape == (q, min(k, n))
     assert (scores - want).abs().max() < 1e-5

@@ -21,7 +21,7 @@ from .config import SearchConfig
 from .sinks import LANCE, Vectors
 from .write import Embedder, vectors_of
 
-QUERIES, ROWS, BLOCK = 512, 8192, 32  # a tile of similarities, and the columns of it that share one maximum
+QUERIES, ROWS = 512, 8192  # a tile of similarities
 
 
 def definition(x: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -30,28 +30,14 @@ def definition(x: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def top_k(unit: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """As `definition`, for rows that are normalised already, a tile at a time: memory does not grow with n.
-
-    The k largest of a tile lie in the k blocks of columns with the largest maxima, so a tile is read once for the maxima, and only k blocks
-    of each row are looked at.
-    """
+    """As `definition`, for rows that are normalised already, a tile at a time: memory does not grow with n · q."""
     queries, n = F.normalize(queries, dim=1), len(unit)
     k = min(k, n)
     found = []
-    buffer = torch.empty(min(QUERIES, len(queries)), ROWS, device=unit.device)
     for q in queries.split(QUERIES):
         best, at = torch.full((len(q), k), -torch.inf, device=unit.device), torch.zeros(len(q), k, dtype=torch.long, device=unit.device)
         for start in range(0, n, ROWS):
-            rows = unit[start : start + ROWS]
-            if len(rows) < max(BLOCK * k, BLOCK) or len(rows) % BLOCK:
-                values, columns = (q @ rows.T).topk(min(k, len(rows)), dim=1)
-            else:
-                similar = torch.mm(q, rows.T, out=buffer[: len(q), : len(rows)]) if len(rows) == ROWS else q @ rows.T
-                blocks = similar.view(len(q), -1, BLOCK)
-                likely = blocks.amax(2).topk(k, dim=1, sorted=False).indices  # (q, k) blocks
-                inside = blocks.gather(1, likely[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
-                values, place = inside.topk(k, dim=1)
-                columns = likely.gather(1, place // BLOCK) * BLOCK + place % BLOCK
+            values, columns = (q @ unit[start : start + ROWS].T).topk(min(k, n - start, ROWS), dim=1)
             together = torch.cat([best, values], 1).topk(k, dim=1)
             at = torch.cat([at, columns + start], 1).gather(1, together.indices)
             best = together.values
