@@ -15,9 +15,9 @@ import torch
 
 import twoviews as tv
 from twoviews.evaluate.config import Amount, FinetuneConfig, LearnConfig, amount
-from twoviews.evaluate.finetune import epochs_for
+from twoviews.evaluate.finetune import epochs_for, frozen
 from twoviews.evaluate.labels import Questions, listed, questions
-from twoviews.evaluate.learn import frozen, labels_criterion, learn
+from twoviews.evaluate.learn import labels_criterion, learn
 from twoviews.evaluate.linear import layer
 from twoviews.nets.classifier import Classifier, load_classifier, load_head
 from twoviews.nets.encoder import encoder, fingerprint, save_encoder
@@ -76,14 +76,14 @@ def test_the_layer_that_begins_at_the_probe_is_the_logistic_regression():
 
 
 def test_the_papers_passes():
-    config = LearnConfig()
+    config = FinetuneConfig()
     assert epochs_for(config, Amount(share=0.01), 12_811, 1_281_167) == 60
     assert epochs_for(config, Amount(share=0.1), 128_116, 1_281_167) == 30
     assert epochs_for(config, Amount(), 100, 100) == 30
     assert epochs_for(LearnConfig(epochs=7), Amount(), 100, 100) == 7
     assert frozen(config, 30)
     assert not frozen(config, 5000)
-    assert not frozen(LearnConfig(norm="moving"), 30)
+    assert not frozen(FinetuneConfig(norm="moving"), 30)
 
 
 def test_norms_keep_their_statistics_when_frozen():
@@ -147,7 +147,7 @@ def test_from_the_middle_of_the_head(digits_run, tmp_path):
     h = net.encoder(x)
     assert torch.allclose(net.represent(x), torch.relu(net.projection.norms[0](net.projection.dense[0](h))), atol=1e-6)
     assert (digits_run.path / "eval" / "finetune-digits-2.json").is_file()
-    for layer_, words in ((4, "has 3 layers"), (-1, "not negative")):
+    for layer_, words in ((4, "has 3 layers"), (-1, "not be negative")):
         with pytest.raises(tv.UserError, match=words):
             tv.finetune(digits_run.path, "digits", tmp_path / "other", labels=("2",), from_layer=layer_)
     with pytest.raises(tv.UserError, match="only a RUN has one"):

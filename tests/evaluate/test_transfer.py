@@ -10,13 +10,15 @@ from PIL import Image
 
 import twoviews as tv
 from twoviews.evaluate.config import TransferConfig
+from twoviews.evaluate.intervals import bootstrap, wilson
 from twoviews.evaluate.metrics import average_precision_11, map11, per_class, top1
 from twoviews.evaluate.subjects import named
-from twoviews.evaluate.transfer import PAPER, Joined, Transferring, binary_criterion, check_sets, paper_rows
+from twoviews.evaluate.transfer import PAPER, Transferring, binary_criterion, paper_rows
 from twoviews.evaluate.work import Work
 from twoviews.nets.encoder import encoder, save_encoder
 from twoviews.probes.logistic import Logistic
 from twoviews.sources.names import TRANSFER_SETS
+from twoviews.sources.source import Joined
 from twoviews.sources.transfer import METRICS, VOC_CLASSES, TransferSet, open_set
 
 from .test_evaluate import colored
@@ -201,6 +203,15 @@ def test_metrics_by_loops():
     assert map11(perfect, torch.tensor([[1, 0], [1, 0], [0, 1]])) == 1.0
 
 
+def test_bootstrapped_intervals():
+    """Of an accuracy they are those of Wilson, about."""
+    y = torch.arange(400) % 2
+    logits = torch.nn.functional.one_hot(torch.where(torch.arange(400) < 300, y, 1 - y), 2).double()
+    low, high = bootstrap(top1, logits, y)
+    assert (low, high) == pytest.approx(wilson(0.75, 400), abs=0.015)
+    assert bootstrap(top1, logits, y) == (low, high), "keyed"
+
+
 def test_binary_regressions_are_the_minimum():
     g = torch.Generator().manual_seed(0)
     x, y = torch.randn(60, 5, generator=g), torch.randint(-1, 2, (60, 3), generator=g)
@@ -255,13 +266,13 @@ def test_the_test_part_decides_nothing(net, tmp_path):
     chosen = []
     for seed in (1, 2):
         found = TransferSet("x", "top1", colored(60), None, colored(30, seed=seed))
-        chosen.append(Transferring(named(net), config).rows(Work(tmp_path / str(seed)), found, "linear")[0]["chosen"])
+        chosen.append(Transferring(named(net), config).row(Work(tmp_path / str(seed)), found, "linear")["chosen"])
     assert chosen[0] == chosen[1]
 
 
 def test_joined_sources():
     a, b = colored(6), colored(4, seed=1)
-    both = Joined((a, b))
+    both = Joined(a, b)
     assert len(both) == 10
     assert torch.equal(both.read(7), b.read(1))
     assert both.labels.tolist() == [*a.labels, *b.labels]
@@ -269,7 +280,7 @@ def test_joined_sources():
 
 def test_wrong_sets(tmp_path, net):
     with pytest.raises(tv.UserError, match="Did you mean pets"):
-        check_sets(["petz"], "data")
+        tv.transfer(net, ["petz"])
     with pytest.raises(tv.UserError, match="none of the sets is below --root"):
         tv.transfer(net, ["all"], tmp_path / "o", root=str(tmp_path))
     picture(tmp_path / "flat" / "a.png")

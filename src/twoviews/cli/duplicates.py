@@ -40,7 +40,7 @@ def command(
     if json:
         write_json(json, found)
     if out:
-        album = Album(vectors, None)
+        album = Album(vectors)
         drawn = found[:SHOWN] if out.suffix.lower() != ".json" else []
         rows = [Row(f"similarity {g['similarity']:.3f} or more", [album.cell(p["id"]) for p in g["pictures"][:8]]) for g in drawn]
         show(out, f"{len(found)} groups of near-duplicates", rows, found)

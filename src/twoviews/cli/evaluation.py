@@ -12,6 +12,7 @@ from ..base.errors import UserError
 from ..evaluate.config import EvalConfig
 from ..nets.names import check_weights
 from ..sources.names import check_spec
+from ..vectors.config import check_shown
 from .options import ENCODER, LABELLED, from_dataclass
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def refuse_vectors(encoder: str, images: str, out: Path | None = None, json: Pat
     if made and not Path(images.removeprefix("lance:")).exists():
         raise UserError(f"{images} does not exist: twoviews embed … --out {images} writes it")
     refuse_early(encoder, None if made else images, json)
-    if out is not None and (out.suffix.lower() not in (".png", ".html", ".json") or not out.parent.is_dir()):
-        raise UserError(f"--out {out}: it is to end in .png, .html or .json, in a folder that exists")
+    if out is not None:
+        check_shown(out)
 
 
 def shown(result: Result, json: Path | None) -> None:

@@ -15,7 +15,7 @@ VECTORS = Annotated[
     str, Parameter(help="a folder of pictures, Parquet files, a set, or vectors that embed wrote (then nothing is computed twice)")
 ]
 LABELLED = Annotated[str, Parameter(help="labelled pictures: a folder of class folders, Parquet, or a set")]
-ALSO = {"labels": ("--labels", "--labels-per-class")}
+ALSO = {"labels": ("--labels", "--labels-per-class"), "k": ("-k", "--k")}
 
 
 def from_dataclass(config: type, only: Iterable[str] | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -13,20 +13,19 @@ from .evaluation import refuse_vectors
 from .options import ENCODER, VECTORS, from_dataclass
 
 
-@from_dataclass(SearchConfig, ("layer", "index", "size", "device", "workers", "seed", "root", "download"))
+@from_dataclass(SearchConfig)
 def command(
     encoder: ENCODER,
     images: VECTORS,
     /,
     *,
     query: Annotated[list[Path], Parameter(help="picture files that are asked for", consume_multiple=True, negative="")],
-    k: Annotated[int, Parameter(name=("-k", "--k"), help="neighbours of each query")] = 10,
     out: Annotated[Path, Parameter(help="a .png sheet, an .html page, or .json")] = Path("neighbours.png"),
     json: Annotated[Path | None, Parameter(help="also write the neighbours as JSON")] = None,
     **options,
 ) -> None:
     """The k most similar pictures of each query, by cosine, exact."""
-    SearchConfig(k=k, **options)
+    SearchConfig(**options)
     refuse_vectors(encoder, images, out, json)
     for file in query:
         if not file.is_file():
@@ -34,14 +33,13 @@ def command(
     from ..base.console import say
     from ..base.files import write_json
     from ..vectors.search import search
-    from ..vectors.show import Album, Row, check_out, query_cell, show
+    from ..vectors.show import Album, Row, query_cell, show
 
-    check_out(out)
-    found = search(encoder, images, query, k=k, **options)
+    found = search(encoder, images, query, **options)
     value = found.as_json()
     rows = []
     if out.suffix.lower() != ".json":
-        album = Album(found.vectors, found.pictures)
+        album = Album(found.vectors)
         for asked in value["queries"]:
             cells = [album.cell(n["id"], f"{n['similarity']:.3f}") for n in asked["neighbours"]]
             rows.append(Row(asked["query"], [query_cell(asked["query"], found.vectors.about["preprocessing"]["channels"]), *cells]))

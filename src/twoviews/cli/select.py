@@ -44,7 +44,7 @@ def command(
     if json:
         write_json(json, found)
     if out:
-        album = Album(vectors, None)
+        album = Album(vectors)
         cells: list[Cell] = [album.cell(p["id"]) for p in found[:SHOWN]] if out.suffix.lower() != ".json" else []
         rows = [
             Row(f"{start + 1} to {start + len(cells[start : start + 10])}", cells[start : start + 10]) for start in range(0, len(cells), 10)

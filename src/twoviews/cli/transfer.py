@@ -13,10 +13,8 @@ from ..sources.names import TRANSFER_SETS
 from .evaluation import refuse_early
 from .options import ENCODER, from_dataclass
 
-OPTIONS = ("how", "grid", "seeds", "epochs", "steps", "limit", "batch", "momentum", "seed", "size", "device", "workers", "root", "download")
 
-
-@from_dataclass(TransferConfig, OPTIONS)
+@from_dataclass(TransferConfig)
 def command(
     encoder: ENCODER,
     /,

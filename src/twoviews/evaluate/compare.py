@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from . import labels as labelling
 from .config import CompareConfig, amount
 from .figure import accuracy_figure
 from .protocol import Result, about, classifier, describe, options_of, row_of
-from .subjects import Named, Subject, gather, named, where, workers_for
+from .subjects import Named, gather, named, where, workers_for
 
 SIMPLE = ("pixels", "histogram")  # baselines that look at no network
 
@@ -35,45 +34,26 @@ def compare(
     config, began = options_of(CompareConfig, options), time.perf_counter()
     if not encoders:
         raise UserError("compare needs at least one encoder beside the pictures")
-    subjects = [named(encoder) for encoder in encoders]
-    device, precision = where(config.device)
-    opened: dict[int, Pictures] = {}
+    subjects = [named(encoder, config.size) for encoder in encoders]
+    names = [title(subject, subjects) for subject in subjects]
+    channels = {subject.encoder.spec.channels for subject in subjects}
+    opened = {n: open_pictures(images, n, config.root, config.download) for n in channels}
+    pictures = opened[subjects[0].encoder.spec.channels]
+    asked = labelling.questions(pictures)
+    for text in config.labels:  # refuse what cannot be drawn before anything is computed
+        asked.draw(amount(text), config.seed)
     rows: list[dict[str, Any]] = []
-    first: labelling.Questions | None = None
-    for number, subject in enumerate(subjects):
-        spec = subject.encoder.spec
-        if config.size:
-            subject.encoder.spec = spec = dataclasses.replace(spec, size=config.size)
-        if spec.channels not in opened:
-            opened[spec.channels] = (
-                Pictures("a source of your own", {"all": images}, [])
-                if isinstance(images, ImageSource)
-                else open_pictures(images, spec.channels, config.root, config.download)
-            )
-        pictures = opened[spec.channels]
-        asked = labelling.questions(pictures)
-        if first is None:
-            first = asked
-            for text in config.labels:  # refuse what cannot be drawn before anything is computed
-                asked.draw(amount(text), config.seed)
-        workers = workers_for(config.workers, pictures.labelled)
-        beside = [name for name in config.baselines if name != "none"] if number == 0 else []
-        found = gather(subject, pictures, beside, device, precision, workers, config.seed)
-        found = [s for s in found if s.name != "start" or number == 0]
-        found[0].name = title(subject, subjects)
-        rows += _rows(found, asked, config, device, pictures, precision, workers, spec.resize)
-    order = [title(s, subjects) for s in subjects]
-    rows.sort(key=lambda row: order.index(row["subject"]) if row["subject"] in order else len(order))
-    pictures = next(iter(opened.values()))
-    assert first is not None
-    found_about = about(subjects[0], pictures, first, f"{describe('knn', config)}. {describe('linear', config)}", config, began)
-    found_about["encoders"] = {title(s, subjects): s.describe() for s in subjects}
-    found_about["recommendation"] = recommend(rows, [title(s, subjects) for s in subjects], {title(s, subjects): s for s in subjects})
+    for name, subject in zip(names, subjects, strict=True):
+        beside = [b for b in config.baselines if b != "none"] if subject is subjects[0] else []
+        rows += _rows(name, subject, opened[subject.encoder.spec.channels], asked, beside, config)
+    rows.sort(key=lambda row: names.index(row["subject"]) if row["subject"] in names else len(names))
+    found = about(subjects[0], pictures, asked, f"{describe('knn', config)}. {describe('linear', config)}", config, began)
+    found["encoders"] = {name: subject.describe() for name, subject in zip(names, subjects, strict=True)}
+    found["recommendation"] = recommend(rows, names, {n for n, s in zip(names, subjects, strict=True) if s.run})
     if plot:
-        names = list(dict.fromkeys(row["subject"] for row in rows))
-        lines = {n: [(r["labels"], r["top1"]) for r in rows if r["subject"] == n] for n in names}
+        lines = {n: [(r["labels"], r["top1"]) for r in rows if r["subject"] == n] for n in dict.fromkeys(row["subject"] for row in rows)}
         accuracy_figure(Path(plot), f"{Path(pictures.spec).name}: linear at amounts of labels, and kNN", lines)
-    return Result("compare", found_about, rows)
+    return Result("compare", found, rows)
 
 
 def title(subject: Named, subjects: Sequence[Named]) -> str:
@@ -85,23 +65,20 @@ def title(subject: Named, subjects: Sequence[Named]) -> str:
 
 
 def _rows(
-    found: list[Subject],
-    asked: labelling.Questions,
-    config: CompareConfig,
-    device: torch.device,
-    pictures: Pictures,
-    precision: str,
-    workers: int,
-    resize: str,
+    name: str, subject: Named, pictures: Pictures, asked: labelling.Questions, baselines: list[str], config: CompareConfig
 ) -> list[dict[str, Any]]:
+    """Lines of one encoder, and of the baselines that stand beside it: linear at each amount, then kNN."""
+    device, precision = where(config.device)
+    workers = workers_for(config.workers, pictures.labelled)
     y = torch.from_numpy(asked.labels).to(device)
+    encoder, *others = gather(subject, pictures, baselines, device, precision, workers, config.seed)
+    encoder.name = name
+    columns = [("linear", text, str(amount(text))) for text in config.labels] + [("knn", "all", "kNN")]
     out = []
-    for subject in found:
-        for text in config.labels:
-            by = classifier("linear", config, asked, pictures.labelled, device, precision, workers, resize)
-            out.append({**row_of(subject, amount(text), asked, y, by, config, device), "verb": "linear"})
-        by = classifier("knn", config, asked, pictures.labelled, device, precision, workers, resize)
-        out.append({**row_of(subject, amount("all"), asked, y, by, config, device), "verb": "knn", "labels": "kNN"})
+    for found in (encoder, *(other for other in others if other.name in baselines)):
+        for verb, text, column in columns:
+            by = classifier(verb, config, asked, pictures.labelled, device, precision, workers, subject.encoder.spec.resize)
+            out.append({**row_of(found, amount(text), asked, y, by, config, device), "verb": verb, "labels": column})
     return out
 
 
@@ -109,10 +86,10 @@ def _says(figure: dict[str, Any]) -> str:
     return f"{100 * figure['mean']:.1f} % ({100 * figure['low']:.1f} to {100 * figure['high']:.1f})"
 
 
-def recommend(rows: list[dict[str, Any]], encoders: list[str], subjects: dict[str, Named] | None = None) -> str:
+def recommend(rows: list[dict[str, Any]], encoders: list[str], runs: Collection[str] = ()) -> str:
     """Which encoder to take, and why, in words. An encoder wins where its interval lies above the other's.
 
-    The fewest labels decide first, since few labels are why one pretrains; then the most.
+    `runs` are those of the encoders that were trained here. The fewest labels decide first, since few labels are why one pretrains; then the most.
     """
     columns = list(dict.fromkeys(row["labels"] for row in rows if row["verb"] == "linear"))
     by = {(row["subject"], row["labels"]): row["top1"] for row in rows}
@@ -142,7 +119,7 @@ def recommend(rows: list[dict[str, Any]], encoders: list[str], subjects: dict[st
             sentences.append(
                 f"{other[0].upper()}{other[1:]}: {_says(by[other, few])} with {few} labels{'' if other in beaten else ', not clearly less'}."
             )
-        if subjects and of_library(best) and any(subjects[n].run for n in rest):
+        if of_library(best) and any(name in runs for name in rest):
             sentences.append(f"Pretraining on these pictures has not beaten it so far: begin the next run from it with --init {best}.")
     neighbours = {n: by[n, "kNN"]["mean"] for n in [*encoders, *others] if (n, "kNN") in by}
     top = max(neighbours, key=lambda n: neighbours[n])

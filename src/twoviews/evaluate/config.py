@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import ClassVar, Literal, get_args, get_type_hints
+from typing import Literal
 
 from ..base.errors import UserError, unknown
-from ..views.config import setting
+from ..views.config import Checked, setting
 
 BASELINES = ("untrained", "pixels", "histogram")
 
@@ -30,6 +30,11 @@ class Amount:
     def all(self) -> bool:
         return self == Amount()
 
+    @property
+    def option(self) -> str:
+        """The text of --labels that means this."""
+        return self.file or (f"{self.per_class}" if self.per_class else f"{100 * self.share:g}%" if self.share else "all")
+
 
 def amount(text: str) -> Amount:
     """`all`, `5` or `5-per-class`, `1%`, or a text file with the name of one picture a line. Raises UserError for anything else."""
@@ -50,10 +55,9 @@ def amount(text: str) -> Amount:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asking:
-    """What every evaluation with labels has: how many, how often drawn, on which pictures and where."""
+class Drawing(Checked):
+    """What every evaluation has: how often it is drawn, on which pictures and where."""
 
-    labels: tuple[str, ...] = setting(("all",), "amounts of labels: all, 5 (per class), 1%, a .txt of names; several make several columns")
     seeds: int = setting(5, "draws of labels (and of the test part where there is none) that are averaged")
     seed: int = setting(0, "the first of these seeds")
     size: int = setting(0, "side in pixels at which pictures are given to the encoder; 0: that of its training")
@@ -62,30 +66,18 @@ class Asking:
     root: str = setting("data", "folder of the files of cifar10, cifar100, stl10, fashion-mnist")
     download: bool = setting(False, "download these files when they are not there")
 
-    LEAST: ClassVar[tuple[str, ...]] = ()
-    ABOVE: ClassVar[tuple[str, ...]] = ()
-    NOT_BELOW: ClassVar[tuple[str, ...]] = ()
+    LEAST = ("seeds",)
+    NOT_BELOW = ("size",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asking(Drawing):
+    """An evaluation at amounts of labels."""
+
+    labels: tuple[str, ...] = setting(("all",), "amounts of labels: all, 5 (per class), 1%, a .txt of names; several make several columns")
 
     def __post_init__(self) -> None:
-        """Raises UserError for values out of range. A subclass names its own bounds in LEAST (at least 1), ABOVE (above 0), NOT_BELOW (at least 0)."""
-        for name, low, words in (
-            *((n, 1, "at least 1") for n in ("seeds", *self.LEAST)),
-            *((n, 0, "not negative") for n in ("size", *self.NOT_BELOW)),
-        ):
-            if getattr(self, name) < low:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be {words}")
-        for name in self.ABOVE:
-            if getattr(self, name) <= 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name, kind in get_type_hints(type(self)).items():
-            choices = get_args(kind)
-            if (
-                choices
-                and choices[-1] is not Ellipsis
-                and name not in ("LEAST", "ABOVE", "NOT_BELOW")
-                and getattr(self, name) not in choices
-            ):
-                raise unknown(name, str(getattr(self, name)), choices)
+        super().__post_init__()
         for text in filter(None, self.labels):
             amount(text)
 
@@ -114,15 +106,29 @@ class EvalConfig(Asking):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LearnConfig(Asking):
+class LearnConfig(Drawing):
     """How a whole network learns from labels: what `finetune`, `transfer` and `distill` share. Crop and flip only."""
 
     seeds: int = setting(3, "draws of labels, and of all that is random, that are averaged")
     epochs: int = setting(0, "passes over the labelled pictures; 0: 60 for few labels and up to 5 %, 30 for more (paper B.5)")
     steps: int = setting(400, "updates at least, whatever the epochs: few labels make few steps an epoch")
     batch: int = setting(256, "pictures a step")
-    learning_rate: float = setting(0.05, "before scaling by batch/256 (paper B.5)")
     momentum: float = setting(0.9, "Nesterov momentum (paper B.5)")
+    crop_min: float = setting(
+        0.0,
+        "smallest share of the picture that a training crop takes; 0: that of the encoder's training, 0.08 where it is not known; 1: no crop",
+    )
+    flip: float = setting(-1.0, "probability of a left-right flip; below 0: that of the encoder's training, 0.5 where it is not known")
+
+    LEAST = ("steps", "batch")
+    NOT_BELOW = ("epochs", "momentum", "crop_min")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(LearnConfig, Asking):
+    """Fine-tuning (Chen et al. 2020, B.5; SimCLRv2, section 2): no warm-up, Nesterov, crop and flip, beside the same network from scratch."""
+
+    learning_rate: float = setting(0.05, "before scaling by batch/256 (paper B.5)")
     weight_decay: float = setting(0.0, "weight decay of all but norms and biases (paper B.5: none)")
     start: Literal["probe", "zero"] = setting(
         "probe",
@@ -132,40 +138,26 @@ class LearnConfig(Asking):
         "auto",
         "batch norm of the pretrained network: moving, as in the paper, frozen, or auto: frozen where a batch has less than 64 pictures",
     )
-    crop_min: float = setting(
-        0.0, "smallest share of the picture that a training crop takes; 0: that of the RUN, 0.08 without one; 1: no crop"
-    )
-    flip: float = setting(-1.0, "probability of a left-right flip; below 0: that of the RUN, 0.5 without one")
-
-    LEAST = ("steps", "batch")
-    ABOVE = ("learning_rate",)
-    NOT_BELOW = ("epochs", "momentum", "weight_decay", "crop_min")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(LearnConfig):
-    """Fine-tuning (Chen et al. 2020, B.5; SimCLRv2, section 2): no warm-up, Nesterov, crop and flip, beside the same network from scratch."""
-
     from_layer: int = setting(0, "layers of the projection head that are kept: 0 takes h, 1 the middle of the head (SimCLRv2); needs a RUN")
     scratch: bool = setting(True, "also train the same network from random weights on the same labels, the supervised baseline")
     scratch_epochs: int = setting(0, "its epochs; 0: twice as many, as it begins from nothing")
     scratch_learning_rate: float = setting(0.1, "its learning rate before scaling, with a tenth of the steps as warm-up")
     scratch_weight_decay: float = setting(5e-4, "its weight decay")
 
-    ABOVE = (*LearnConfig.ABOVE, "scratch_learning_rate")
-    NOT_BELOW = (*LearnConfig.NOT_BELOW, "from_layer", "scratch_epochs", "scratch_weight_decay")
+    ABOVE = ("learning_rate", "scratch_learning_rate")
+    NOT_BELOW = ("weight_decay", "from_layer", "scratch_epochs", "scratch_weight_decay")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DistillConfig(LearnConfig):
     """Distillation (SimCLRv2, section 2.3): a student learns a fine-tuned teacher's labels for all pictures, labelled or not."""
 
-    labels: tuple[str, ...] = setting(("",), "labels that the students may also see; empty: those that the teacher learned from")
+    labels: str = setting("", "amount of labels that the students may also see; none: those that the teacher learned from")
     seeds: int = setting(1, "students, with weights and order of their own, that are averaged")
-    student: str = setting("", "the student's network: resnet18 …, timm:NAME; empty: the teacher's own (self-distillation)")
+    student: str = setting("", "the student's network: resnet18 …, timm:NAME; none: the teacher's own (self-distillation)")
     width: float = setting(1.0, "factor on the channels of a student of our own networks")
     stem: Literal["imagenet", "small"] = setting("small", "stem of a student of our own ResNets")
-    init: str = setting("", "weights that the student begins from: a RUN or a .safetensors file; empty: random")
+    init: str = setting("", "weights that the student begins from: a RUN or a .safetensors file; none: random")
     temperature: float = setting(1.0, "temperature of teacher and student (SimCLRv2 uses 1)")
     truth: float = setting(
         0.0, "share of the loss that is cross-entropy to the true labels there are, 0 (none, SimCLRv2's main setting) to 1"
@@ -176,15 +168,17 @@ class DistillConfig(LearnConfig):
     learning_rate: float = setting(0.1, "before scaling by batch/256, with a tenth of the steps as warm-up")
     weight_decay: float = setting(5e-4, "weight decay of all but norms and biases")
 
-    ABOVE = (*LearnConfig.ABOVE, "temperature", "width")
-    NOT_BELOW = (*LearnConfig.NOT_BELOW, "truth")
+    ABOVE = ("learning_rate", "temperature", "width")
+    NOT_BELOW = ("weight_decay", "truth")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.truth > 1:
             raise UserError(f"truth is {self.truth}; it must be from 0 to 1")
-        if len(self.labels) > 1:
+        if not isinstance(self.labels, str):
             raise UserError("distill takes one amount of labels: that which the teacher learned from")
+        if self.labels:
+            amount(self.labels)
 
 
 HOW = ("linear", "fine-tuned", "from-scratch")
@@ -205,7 +199,7 @@ class TransferConfig(LearnConfig):
     steps: int = setting(2000, "updates (paper: 20000)")
     limit: int = setting(0, "at most so many training pictures of each set, class-balanced; 0: all")
 
-    NOT_BELOW = (*LearnConfig.NOT_BELOW, "limit")
+    NOT_BELOW = ("limit",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -222,7 +216,7 @@ class CompareConfig(EvalConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DetectConfig:
+class DetectConfig(Checked):
     """Detection: Faster R-CNN with a feature pyramid on an encoder."""
 
     beside: tuple[str, ...] = setting(("untrained",), "what is trained likewise and stands beside: untrained, other encoders, none")
@@ -243,13 +237,5 @@ class DetectConfig:
     seed: int = setting(0, "what all random numbers are keyed by")
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
 
-    def __post_init__(self) -> None:
-        """Raises UserError for values out of range."""
-        for name in ("epochs", "batch", "side", "channels", "regions", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("learning_rate", "anchor"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if self.norm not in ("frozen", "moving"):
-            raise unknown("norm", self.norm, ("frozen", "moving"))
+    LEAST = ("epochs", "batch", "side", "channels", "regions", "evaluate_every")
+    ABOVE = ("learning_rate", "anchor")

@@ -67,14 +67,9 @@ def distill(teacher: str | Path, images: str | Path | ImageSource, out: str | Pa
     teacher = Path(teacher)
     net, classes = load_classifier(teacher)
     joined = processes.join()
-    spec = net.encoder.spec
     if config.size:
-        net.encoder.spec = spec = dataclasses.replace(spec, size=config.size)
-    pictures = (
-        Pictures("a source of your own", {"all": images}, [])
-        if isinstance(images, ImageSource)
-        else open_pictures(images, spec.channels, config.root, config.download)
-    )
+        net.encoder.spec = dataclasses.replace(net.encoder.spec, size=config.size)
+    pictures = open_pictures(images, net.encoder.spec.channels, config.root, config.download)
     result = Distilling(teacher, net, classes, pictures, config).measure(
         Path(out) if out is not None else default_folder(teacher, pictures)
     )
@@ -94,17 +89,16 @@ class Distilling:
     def __init__(self, folder: Path, teacher: Classifier, classes: list[str], pictures: Pictures, config: DistillConfig):
         self.folder, self.teacher, self.pictures = folder, teacher, pictures
         self.header = read_header(folder / CLASSIFIER)
-        self.config = views_of(config, None)
+        self.config = views_of(config, *self.header["views"])
         self.asked = labelling.questions(pictures)
         if list(pictures.labelled.classes) != classes:
             raise UserError(
                 f"the teacher {folder} knows {len(classes)} classes, {', '.join(classes[:3])} …; these pictures have "
                 f"{len(pictures.labelled.classes)}, {', '.join(list(pictures.labelled.classes)[:3])} …"
             )
-        text = self.header.get("asked", "all") if config.labels == ("",) else config.labels[0]
-        self.wanted = amount(text)
-        self.train, self.test = self.asked.draw(self.wanted, self.header.get("seed", 0))
-        self.all = self.asked.split(self.header.get("seed", 0))[0]
+        self.wanted = amount(config.labels or self.header["labels"])
+        self.train, self.test = self.asked.draw(self.wanted, self.header["seed"])
+        self.all = self.asked.split(self.header["seed"])[0]
         self.device, self.precision = where(config.device)
         self.workers = workers_for(config.workers, pictures.labelled)
         self.parts = [pictures.labelled, *([pictures.test] if pictures.test is not None else [])]
@@ -201,12 +195,8 @@ class Distilling:
         )
         if taught and fingerprint(self.teacher) != before:
             raise UserError("the teacher changed while it taught: its figures would mean nothing")
-        provenance = {
-            "verb": "distill",
-            "teacher": str(self.folder),
-            "asked": self.header.get("asked", "all"),
-            "seed": self.header.get("seed", 0),
-        }
+        kept = {key: self.header[key] for key in ("labels", "seed")}  # what a student of this student may see
+        provenance = {"verb": "distill", "teacher": str(self.folder), "views": [c.crop_min, c.flip], **kept}
         processes.first(lambda: save_classifier(folder, net, list(self.pictures.labelled.classes), provenance))
         return self.score(net)
 

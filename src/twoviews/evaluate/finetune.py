@@ -27,13 +27,15 @@ from ..training.step import unmoved
 from . import labels as labelling
 from .config import Amount, FinetuneConfig, LearnConfig, amount
 from .intervals import summary
-from .learn import CLIP, frozen, labels_criterion, learn, logits_of, views_of
+from .learn import labels_criterion, learn, logits_of, views_of
 from .linear import layer
 from .protocol import Result, about, opened, options_of
 from .subjects import Named, where, workers_for
 from .work import Work, slug, working
 
 SCRATCH_WARMUP = 0.1
+CLIP = 1.0  # largest norm of the gradient where the linear layer begins at the probe: on features of small scale its weights are large
+FEW = 64  # pictures in a batch below which its statistics say little
 
 
 def finetune(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: str | Path | None = None, **options: Any) -> Result:
@@ -64,11 +66,16 @@ def epochs_for(config: LearnConfig, wanted: Amount, used: int, possible: int) ->
     return config.epochs or (60 if not wanted.all and used <= 0.05 * possible else 30)
 
 
+def frozen(config: FinetuneConfig, count: int) -> bool:
+    """Whether batch norms keep their statistics: as the option says, or where batches are too small to have statistics of their own."""
+    return config.norm == "frozen" or (config.norm == "auto" and min(config.batch, count) < FEW)
+
+
 class Finetuning:
     """Everything that stays the same over amounts of labels and seeds."""
 
     def __init__(self, subject: Named, pictures: Pictures, config: FinetuneConfig):
-        self.subject, self.pictures, self.config = subject, pictures, views_of(config, subject.run)
+        self.subject, self.pictures, self.config = subject, pictures, views_of(config, *subject.trained_views)
         self.asked = labelling.questions(pictures)
         self.amounts = [amount(text) for text in config.labels]
         for wanted in self.amounts:  # refuse what cannot be drawn before anything is computed
@@ -185,8 +192,8 @@ class Finetuning:
             provenance = {
                 "verb": "finetune",
                 "encoder": self.subject.text,
-                "labels": str(wanted),
-                "asked": asked_for(wanted),
+                "labels": wanted.option,
+                "views": [c.crop_min, c.flip],
                 "seed": seed,
                 "scratch": scratch,
             }
@@ -209,11 +216,6 @@ class Finetuning:
 
     def logits(self, net: Classifier) -> Tensor:
         return logits_of(net, self.parts, self.spec.size, self.spec.resize, self.device, self.precision, self.workers)
-
-
-def asked_for(wanted: Amount) -> str:
-    """An amount as the text of --labels."""
-    return wanted.file or (f"{wanted.per_class}" if wanted.per_class else f"{100 * wanted.share:g}%" if wanted.share else "all")
 
 
 def right_of(logits: Tensor, y: Tensor) -> Tensor:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
 from scipy import stats
+from torch import Tensor
+
+from ..base.draws import key, uniform
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -17,6 +23,16 @@ def over_seeds(values: list[float]) -> tuple[float, float]:
     mean, spread = float(np.mean(values)), stats.sem(values) if len(values) > 1 else 0.0
     half = float(spread * stats.t.ppf(0.975, len(values) - 1)) if len(values) > 1 else 0.0
     return max(0.0, mean - half), min(1.0, mean + half)
+
+
+def bootstrap(metric: Callable[[Tensor, Tensor], float], logits: Tensor, y: Tensor, draws: int = 200) -> tuple[float, float]:
+    """Interval of any metric over test pictures drawn again with replacement, by key (percentiles). Shapes (n, classes), (n, …)."""
+    n = len(y)
+    values = []
+    for draw in range(draws):
+        rows = torch.from_numpy((uniform(key("bootstrap", draw), n)[0] * n).astype(np.int64)).to(y.device)
+        values.append(metric(logits[rows], y[rows]))
+    return float(np.nanpercentile(values, 2.5)), float(np.nanpercentile(values, 97.5))
 
 
 def summary(values: list[float], tested: int, one_split: bool) -> dict:

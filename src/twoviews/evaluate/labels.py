@@ -71,8 +71,8 @@ class Questions:
         return pool[chosen], rest
 
     def draws(self, wanted: Amount, seeds: int) -> int:
-        """How many seeds differ: one with all labels and a fixed test part."""
-        return 1 if self.fixed is not None and (wanted.all or wanted.file) else 1 if wanted.file else seeds
+        """How many seeds differ: one for a file of names, and for all labels with a fixed test part."""
+        return 1 if wanted.file or (wanted.all and self.fixed is not None) else seeds
 
     def describe(self) -> str:
         if self.fixed is not None:

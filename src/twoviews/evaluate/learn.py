@@ -16,21 +16,18 @@ from torch import Tensor, nn
 from ..base import draws as rng
 from ..base import processes
 from ..base.device import autocast
+from ..nets.batchnorm import freeze_norms
 from ..nets.classifier import Classifier
-from ..optim.lars import split
 from ..optim.schedule import Schedule, peak
 from ..probes.features import features
 from ..sources.loader import Loader
 from ..sources.source import ImageSource, Small
 from ..training.fit import Fit
-from ..training.run import Run
-from ..views.config import ViewConfig
+from ..training.step import sgd
 from .config import LearnConfig
 from .sgd import OneView
 
 C = TypeVar("C", bound=LearnConfig)
-CLIP = 1.0  # largest norm of the gradient where the linear layer begins at the probe: on features of small scale its weights are large
-FEW = 64  # pictures in a batch below which its statistics say little
 # (views (n, C, S, S), logits (n, classes), positions (n,) in the list of pictures that are learned) → scalar
 Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -70,10 +67,6 @@ def learn(
     view = OneView(size, source.read(int(ids[0])).shape[0], resize, isinstance(source, Small), config.crop_min, config.flip)
     loader = Loader(source, view, workers, device.type == "cuda", device)
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    groups = split(net, weight_decay=weight_decay)
-    for group in groups:
-        del group["adapt"]
-    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, nesterov=config.momentum > 0, foreach=True)
     steps = epochs * per_epoch
     positions = torch.arange(len(ids), device=device)
 
@@ -96,40 +89,26 @@ def learn(
         freeze_norms(net)
     try:
         return Fit(
-            net,
-            optimizer,
-            Schedule(peak(rate, batch, "linear"), round(warmup * steps), steps),
-            epochs,
-            per_epoch,
-            batches,
-            loss,
-            seed,
-            clip,
-            what,
-            folder,
+            model=net,
+            optimizer=sgd(net, momentum=config.momentum, weight_decay=weight_decay),
+            schedule=Schedule(peak(rate, batch, "linear"), round(warmup * steps), steps),
+            epochs=epochs,
+            per_epoch=per_epoch,
+            batches=batches,
+            loss=loss,
+            seed=seed,
+            clip=clip,
+            what=what,
+            folder=folder,
         ).run()
     finally:
         net.eval()
         loader.close()
 
 
-def frozen(config: LearnConfig, count: int) -> bool:
-    """Whether batch norms keep their statistics: as the option says, or where batches are too small to have statistics of their own."""
-    return config.norm == "frozen" or (config.norm == "auto" and min(config.batch, count) < FEW)
-
-
-def freeze_norms(net: nn.Module) -> None:
-    """Put every batch norm into evaluation mode: it uses the statistics it has."""
-    for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
-
-
-def views_of(config: C, run: Run | None) -> C:
-    """The config with crop and flip filled in: as the encoder was trained, so that drawings stay unflipped; else the paper's."""
-    trained = run.config if run else ViewConfig()
-    crop = config.crop_min or trained.crop_min
-    return dataclasses.replace(config, crop_min=crop, flip=config.flip if config.flip >= 0 else trained.flip)
+def views_of(config: C, crop_min: float, flip: float) -> C:
+    """The config with these for crop and flip where it says nothing: as the encoder was trained, so that drawings stay unflipped."""
+    return dataclasses.replace(config, crop_min=config.crop_min or crop_min, flip=config.flip if config.flip >= 0 else flip)
 
 
 def labels_criterion(y: Tensor) -> Criterion:

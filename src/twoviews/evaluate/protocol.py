@@ -21,14 +21,14 @@ from ..sources.source import ImageSource
 from ..sources.spec import Pictures, open_pictures
 from ..training.run import versions
 from . import labels as labelling
-from .config import Asking, EvalConfig, amount
+from .config import Asking, Drawing, EvalConfig, amount
 from .intervals import summary
 from .linear import FIXED, PATIENCE, TUNE, VALIDATION, lbfgs
 from .sgd import RATE, sgd
 from .subjects import Named, Subject, gather, named, where, workers_for
 from .work import slug
 
-C = TypeVar("C", bound=Asking)
+C = TypeVar("C", bound=Drawing)
 
 # (subject, positions of training pictures, their labels, positions of test pictures, seed) → logits of the test pictures, and remarks
 Classifier = Callable[[Subject, np.ndarray, Tensor, np.ndarray, int], tuple[Tensor, dict[str, Any]]]
@@ -78,13 +78,8 @@ def options_of(config: type[C], options: dict[str, Any]) -> C:
 
 def opened(encoder: str | Path | Encoder, images: str | Path | ImageSource, config: Asking) -> tuple[Named, Pictures]:
     """The encoder, at the side that was asked for, and the pictures in its channels."""
-    subject = named(encoder)
-    spec = subject.encoder.spec
-    if config.size:
-        subject.encoder.spec = spec = dataclasses.replace(spec, size=config.size)
-    if isinstance(images, ImageSource):
-        return subject, Pictures("a source of your own", {"all": images}, [])
-    return subject, open_pictures(images, spec.channels, config.root, config.download)
+    subject = named(encoder, config.size)
+    return subject, open_pictures(images, subject.encoder.spec.channels, config.root, config.download)
 
 
 def _evaluate(verb: str, encoder: str | Path | Encoder, images: str | Path | ImageSource, options: dict[str, Any]) -> Result:
@@ -118,7 +113,7 @@ def evaluate(verb: str, subject: Named, pictures: Pictures, config: EvalConfig) 
     return Result(verb, about(subject, pictures, asked, describe(verb, config), config, began), rows)
 
 
-def about(subject: Named, pictures: Pictures, asked: labelling.Questions, protocol: str, config: Asking, began: float) -> dict[str, Any]:
+def about(subject: Named, pictures: Pictures, asked: labelling.Questions, protocol: str, config: Drawing, began: float) -> dict[str, Any]:
     """What was done to what: the part of a JSON that makes its figures repeatable."""
     found = {
         "subject": subject.describe(),

@@ -20,6 +20,7 @@ from ..probes.features import features
 from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures
 from ..training.run import Run
+from ..views.config import ViewConfig
 
 PIXEL_SIDE = 32  # raw pixels of larger pictures are compared at this side
 
@@ -52,6 +53,12 @@ class Named:
         """What tables call it: ours, or the library's name."""
         return self.text if of_library(self.text) or self.text.startswith(UNTRAINED) else "twoviews"
 
+    @property
+    def trained_views(self) -> tuple[float, float]:
+        """Smallest crop and share of flips that the encoder was trained with; the paper's where that is not known."""
+        config = self.run.config if self.run else ViewConfig()
+        return config.crop_min, config.flip
+
     def fresh(self) -> Encoder:
         """A copy of the encoder that may learn."""
         return copy.deepcopy(self.encoder).requires_grad_(True)
@@ -66,12 +73,14 @@ class Named:
         }
 
 
-def named(encoder: str | Path | Encoder) -> Named:
-    """RUN folder, .safetensors file, timm:NAME, torchvision:NAME, or an encoder as it is. Raises UserError for anything else."""
-    if isinstance(encoder, Encoder):
-        return Named("an encoder in memory", encoder, None)
-    text = str(encoder)
-    net = load_encoder(text)
+def named(encoder: str | Path | Encoder, size: int = 0) -> Named:
+    """RUN folder, .safetensors file, timm:NAME, torchvision:NAME, untrained:NAME, or an encoder as it is; fed at `size` pixels if that is not 0.
+
+    Raises UserError for anything else.
+    """
+    text, net = ("an encoder in memory", encoder) if isinstance(encoder, Encoder) else (str(encoder), load_encoder(encoder))
+    if size:
+        net.spec = dataclasses.replace(net.spec, size=size)
     path = Path(text)
     run = Run(path) if not of_library(text) and (path / "config.json").is_file() else None
     return Named(text, net, run)

@@ -47,14 +47,14 @@ def transfer_table(result: Result) -> Table:
     names = list(dict.fromkeys(row["set"] for row in result.rows))
     marks = {"top1": "", "per-class": "\nper class", "map11": "\nmAP"}
     metric = {row["set"]: row["metric"] for row in result.rows}
-    out = Table(title="transfer, in percent")
+    out = Table(title="transfer, in percent (± half of the 95 % interval)")
     out.add_column("")
     for name in names:
         out.add_column(name + marks[metric[name]], justify="right")
     for how in dict.fromkeys(row["how"] for row in result.rows):
         own = [row for row in result.rows if row["how"] == how]
         for subject in dict.fromkeys(row["subject"] for row in own):
-            values = {row["set"]: f"{100 * row['value']['mean']:.1f}" for row in own if row["subject"] == subject}
+            values = {row["set"]: cell(row["value"]) for row in own if row["subject"] == subject}
             out.add_row(f"{how}: {subject}", *(values.get(name, "") for name in names))
         for label, cells in paper_rows(names, how):
             if any(cells):

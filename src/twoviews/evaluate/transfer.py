@@ -32,11 +32,11 @@ from ..probes.logistic import Logistic
 from ..probes.ridge import L2
 from ..sources.listed import Listed
 from ..sources.names import TRANSFER_SETS
-from ..sources.source import ImageSource, part
+from ..sources.source import ImageSource, Joined, part
 from ..sources.transfer import TransferSet, held_out, open_set
 from ..training.run import versions
 from .config import Amount, TransferConfig
-from .intervals import wilson
+from .intervals import bootstrap, over_seeds
 from .labels import choose
 from .learn import Criterion, labels_criterion, learn, logits_of, views_of
 from .linear import prepared
@@ -60,66 +60,20 @@ PAPER = {
 }
 
 
-@dataclasses.dataclass
-class Joined:
-    """Two sources as one, the second's pictures behind the first's."""
-
-    parts: tuple[ImageSource, ImageSource]
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return self.parts[0].classes
-
-    @property
-    def labels(self) -> Any:
-        a, b = (p.labels for p in self.parts)
-        return None if a is None or b is None else np.concatenate([a, b])
-
-    @property
-    def fingerprint(self) -> str:
-        return "+".join(p.fingerprint for p in self.parts)
-
-    def __len__(self) -> int:
-        return len(self.parts[0]) + len(self.parts[1])
-
-    def name(self, index: int) -> str:
-        return self._of(index)[0].name(self._of(index)[1])
-
-    def read(self, index: int) -> Tensor:
-        source, number = self._of(index)
-        return source.read(number)
-
-    def _of(self, index: int) -> tuple[ImageSource, int]:
-        first = len(self.parts[0])
-        return (self.parts[0], index) if index < first else (self.parts[1], index - first)
-
-
-def check_sets(sets: Sequence[str], root: str) -> list[str]:
-    """`all` → those of the twelve whose files are below `root`. Raises UserError for names that are neither a set nor a folder."""
-    if list(sets) != ["all"]:
-        for name in sets:
-            if name not in TRANSFER_SETS and not Path(name).exists():
-                open_set(name, root)
-        return list(sets)
-    return list(TRANSFER_SETS)
-
-
 def transfer(encoder: str | Path | Encoder, sets: Sequence[str] = ("all",), out: str | Path | None = None, **options: Any) -> Result:
     """Measure an encoder on other sets. `sets`: names of the paper's twelve, `all` of them that are below `root`, or folders of class folders.
 
     `options` are fields of TransferConfig. `out` keeps what is finished. Raises UserError for sets that are not there.
     """
     config = options_of(TransferConfig, options)
-    subject = named(encoder)
-    if config.size:
-        subject.encoder.spec = dataclasses.replace(subject.encoder.spec, size=config.size)
+    subject = named(encoder, config.size)
     joined = processes.join()
-    wanted, found, absent = check_sets(sets, config.root), [], []
-    for name in wanted:
+    every, found, absent = list(sets) == ["all"], [], []
+    for name in TRANSFER_SETS if every else sets:
         try:
             found.append(open_set(name, config.root, subject.encoder.spec.channels, config.download))
         except UserError as error:
-            if list(sets) != ["all"]:
+            if not every:
                 raise
             absent.append(f"{name}: {error}")
     if not found:
@@ -137,7 +91,7 @@ class Transferring:
     """An encoder on one set after the other."""
 
     def __init__(self, subject: Named, config: TransferConfig):
-        self.subject, self.config = subject, views_of(config, subject.run)
+        self.subject, self.config = subject, views_of(config, *subject.trained_views)
         self.spec = subject.encoder.spec
         self.device, self.precision = where(config.device)
         if self.device.type == "cpu":
@@ -145,38 +99,39 @@ class Transferring:
 
     def measure(self, sets: list[TransferSet], folder: Path, absent: list[str]) -> Result:
         """All sets by all ways that were asked for; the table has the paper's lines beside."""
-        c, began, rows = self.config, time.perf_counter(), []
-        settings = {"encoder": self.subject.describe(), **{k: v for k, v in dataclasses.asdict(c).items() if k not in ("how", "labels")}}
+        c, began = self.config, time.perf_counter()
+        settings = {"encoder": self.subject.describe(), **{k: v for k, v in dataclasses.asdict(c).items() if k != "how"}}
         with working(folder, "transfer", settings) as work:
-            for found in sets:
-                for how in c.how:
-                    rows += self.rows(work, found, how)
+            rows = [self.row(work, found, how) for found in sets for how in c.how]
             result = Result("transfer", self.about(sets, absent, began), rows)
             processes.first(lambda: result.write(folder / "transfer.json"))
         return result
 
-    def rows(self, work: Work, found: TransferSet, how: str) -> list[dict[str, Any]]:
-        """One set, one way."""
-        values = []
+    def row(self, work: Work, found: TransferSet, how: str) -> dict[str, Any]:
+        """One set, one way. The interval is over seeds where there are several, else over resampled test pictures."""
+        measured = []
         for seed in range(self.config.seed, self.config.seed + (1 if how == "linear" else self.config.seeds)):
             key = f"{found.name} {found.train.fingerprint[:6]} {how} seed {seed}"
             compute = self.linear if how == "linear" else self.learned
-            values.append(work.part(key, lambda to, s=seed, f=compute: f(found, how, s, to)))
-            say(f"{found.name}, {how}: {100 * values[-1]['value']:.1f} ({found.metric})")
-        mean = float(np.mean([v["value"] for v in values]))
-        low, high = wilson(mean, len(found.test)) if found.metric == "top1" else (mean, mean)
-        return [
-            {
-                "subject": self.subject.title if how != "from-scratch" else "from scratch",
-                "set": found.name,
-                "how": how,
-                "metric": found.metric,
-                "value": {"mean": mean, "low": low, "high": high, "values": [v["value"] for v in values]},
-                "labels_used": values[0]["labels_used"],
-                "tested": len(found.test),
-                "chosen": [v["chosen"] for v in values],
-            }
-        ]
+            measured.append(work.part(key, lambda to, s=seed, f=compute: f(found, how, s, to)))
+            say(f"{found.name}, {how}: {100 * measured[-1]['value']:.1f} ({found.metric})")
+        values = [m["value"] for m in measured]
+        low, high = over_seeds(values) if len(values) > 1 else measured[0]["interval"]
+        return {
+            "subject": self.subject.title if how != "from-scratch" else "from scratch",
+            "set": found.name,
+            "how": how,
+            "metric": found.metric,
+            "value": {"mean": float(np.mean(values)), "low": low, "high": high, "values": values},
+            "labels_used": measured[0]["labels_used"],
+            "tested": len(found.test),
+            "chosen": [m["chosen"] for m in measured],
+        }
+
+    def tested(self, found: TransferSet, logits: Tensor) -> dict[str, Any]:
+        """The metric on the test part, and its interval."""
+        y = truth(found.test).to(logits.device)
+        return {"value": METRICS[found.metric](logits, y), "interval": bootstrap(METRICS[found.metric], logits, y)}
 
     def parts(self, found: TransferSet, seed: int) -> tuple[ImageSource, ImageSource, ImageSource]:
         """Training, validation and both together."""
@@ -186,7 +141,7 @@ class Transferring:
             rarest = int(np.bincount(train.labels, minlength=len(train.classes)).min())
             train = part(train, choose(train.labels, len(train.classes), Amount(per_class=min(each, rarest)), "transfer", seed))
         if found.validation is not None:
-            return train, found.validation, Joined((train, found.validation))
+            return train, found.validation, Joined(train, found.validation)
         first, second = held_out(train, VALIDATION, "transfer validation", seed)
         return first, second, train
 
@@ -194,20 +149,21 @@ class Transferring:
         """Logistic regression on frozen h: l2 of 45 values on validation, refitted on all."""
         classes, metric = len(found.train.classes), METRICS[found.metric]
         net = self.subject.encoder.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+        def seen(source: ImageSource) -> tuple[Tensor, Tensor]:
+            h = features(net, source, self.spec.size, self.spec.resize, self.device, self.precision, self.workers(source), what=found.name)
+            return h, truth(source).to(self.device)
+
         first, second, _ = self.parts(found, seed)
-        h = {
-            id(s): features(net, s, self.spec.size, self.spec.resize, self.device, self.precision, self.workers(s), what=found.name)
-            for s in (first, second, found.test)
-        }
-        y = {id(s): truth(s).to(self.device) for s in (first, second, found.test)}
-        x, v = prepared(h[id(first)], h[id(first)]), prepared(h[id(second)], h[id(first)])
-        tried = [(metric(v @ w + b, y[id(second)]), l2) for l2, w, b in Logistic(x, y[id(first)], classes).path(list(L2))]
+        (h, y), (held, held_y) = seen(first), seen(second)
+        queries = prepared(held, h)
+        tried = [(metric(queries @ w + b, held_y), l2) for l2, w, b in Logistic(prepared(h, h), y, classes).path(list(L2))]
         best = max(value for value, _ in tried)
         l2 = next(l2 for value, l2 in tried if value == best)  # the strongest of the best
-        both, labels = torch.cat([h[id(first)], h[id(second)]]), torch.cat([y[id(first)], y[id(second)]])
-        w, b = Logistic(prepared(both, both), labels, classes).fit(l2)
-        value = metric(prepared(h[id(found.test)], both) @ w + b, y[id(found.test)])
-        return {"value": value, "labels_used": len(both), "chosen": {"l2": l2, "validation": best}}
+        both = torch.cat([h, held])
+        w, b = Logistic(prepared(both, both), torch.cat([y, held_y]), classes).fit(l2)
+        logits = prepared(seen(found.test)[0], both) @ w + b
+        return {**self.tested(found, logits), "labels_used": len(both), "chosen": {"l2": l2, "validation": best}}
 
     def learned(self, found: TransferSet, how: str, seed: int, folder: Path) -> dict[str, Any]:
         """The whole network: rate and weight decay on validation, then learned anew on all."""
@@ -222,8 +178,8 @@ class Transferring:
             tried.append((inner.part(f"rate {rate:g} decay {decay:g}", attempt)["value"], -rate, decay))
         best, rate, decay = max(tried)
         net = self.fit(both, how, -rate, decay, seed, folder, f"{found.name}, {how}, on all")
-        value = metric(self.logits(net, found.test), truth(found.test).to(self.device))
-        return {"value": value, "labels_used": len(both), "chosen": {"learning_rate": -rate, "weight_decay": decay, "validation": best}}
+        chosen = {"learning_rate": -rate, "weight_decay": decay, "validation": best}
+        return {**self.tested(found, self.logits(net, found.test)), "labels_used": len(both), "chosen": chosen}
 
     def fit(self, source: ImageSource, how: str, rate: float, decay: float, seed: int, folder: Path, what: str) -> Classifier:
         c = self.config
@@ -267,7 +223,7 @@ class Transferring:
 def truth(source: ImageSource) -> Tensor:
     """Labels (n,), or targets (n, classes) where a picture may show several classes."""
     if isinstance(source, Joined):
-        return torch.cat([truth(p) for p in source.parts])
+        return torch.cat([truth(source.first), truth(source.second)])
     if isinstance(source, Listed) and source.targets is not None:
         return torch.from_numpy(source.targets)
     assert source.labels is not None

@@ -49,6 +49,17 @@ class BatchNorm1d(_Biased, nn.BatchNorm1d):
             self.register_parameter("bias", None)
 
 
+def norms(net: nn.Module) -> list[nn.Module]:
+    """Every batch norm in a network, whoever wrote it."""
+    return [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
+def freeze_norms(net: nn.Module) -> None:
+    """Put every batch norm into evaluation mode: it uses the statistics it has."""
+    for module in norms(net):
+        module.eval()
+
+
 class Across(TorchFunctionMode):
     """In this block batch normalisation in training takes mean and variance over the batches of all processes of `group`, equal in size.
 

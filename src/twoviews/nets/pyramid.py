@@ -13,6 +13,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from ..base.errors import UserError
 from .base import Encoder
+from .batchnorm import freeze_norms, norms
 
 PROBE = 128  # side of the picture with which levels are found
 STRIDES = (4, 8, 16, 32)
@@ -89,10 +90,10 @@ class Pyramid(nn.Module):
         for level in self.levels:
             net.get_submodule(level.name).register_forward_hook(self._keep(level.name))
         ends = [level.order for level in self.levels]
+        still = set(norms(net)) if frozen else set()
         for name, module in net.named_modules():
             stage = sum(ran.get(name, 0) > end for end in ends)  # 0 up to the first level's end
-            still = (layers >= 0 and stage < len(ends) - layers) or (frozen and isinstance(module, nn.modules.batchnorm._BatchNorm))
-            if still:
+            if module in still or (layers >= 0 and stage < len(ends) - layers):
                 for parameter in module.parameters(recurse=False):
                     parameter.requires_grad_(False)
         self.strides = [level.stride for level in self.levels] + [2 * self.levels[-1].stride]
@@ -106,9 +107,7 @@ class Pyramid(nn.Module):
     def train(self, mode: bool = True) -> Pyramid:
         super().train(mode)
         if self.frozen:
-            for module in self.encoder.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            freeze_norms(self.encoder)
         return self
 
     def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:

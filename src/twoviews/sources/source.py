@@ -124,6 +124,42 @@ class ShrinkingPart(Part):
         return self.source.read(int(self.ids[index]), shrink)  # type: ignore[call-arg]
 
 
+@dataclasses.dataclass
+class Joined:
+    """Two sources of the same classes as one, the second's pictures behind the first's."""
+
+    first: ImageSource
+    second: ImageSource
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.first.classes
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        a, b = self.first.labels, self.second.labels
+        return None if a is None or b is None else np.concatenate([a, b])
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.first.fingerprint}+{self.second.fingerprint}"
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def name(self, index: int) -> str:
+        source, number = self._of(index)
+        return source.name(number)
+
+    def read(self, index: int) -> Tensor:
+        source, number = self._of(index)
+        return source.read(number)
+
+    def _of(self, index: int) -> tuple[ImageSource, int]:
+        before = len(self.first)
+        return (self.first, index) if index < before else (self.second, index - before)
+
+
 def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
     """Some pictures of a source; a tensor in memory stays one."""
     if isinstance(source, Small):

@@ -45,8 +45,13 @@ class Pictures:
         return self.splits.get("test")
 
 
-def open_pictures(spec: str | Path, channels: int = 3, root: str | Path = "data", download: bool = False) -> Pictures:
-    """Find, check and open the pictures of a SPEC. Raises UserError when there are none; sets named in SETS are read below `root`."""
+def open_pictures(spec: str | Path | ImageSource, channels: int = 3, root: str | Path = "data", download: bool = False) -> Pictures:
+    """Find, check and open the pictures of a SPEC, or take a source as it is. Sets named in SETS are read below `root`.
+
+    Raises UserError when there are none.
+    """
+    if isinstance(spec, ImageSource):
+        return Pictures("a source of your own", {"all": spec}, [])
     check_spec(spec)
     name, path = str(spec), Path(spec)
     if name in SETS:

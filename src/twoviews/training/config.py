@@ -5,7 +5,7 @@ and the table in the documentation are all derived from it; a recipe is a named 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 from ..base.errors import UserError, unknown
 from ..views.config import ViewConfig, setting
@@ -58,29 +58,12 @@ class TrainConfig(ViewConfig):
     root: str = setting("data", "folder of the files of cifar10, cifar100, stl10, fashion-mnist")
     download: bool = setting(False, "download these files when they are not there")
 
+    LEAST = ("batch", "epochs", "log_every", "monitor_images", "head_features")
+    ABOVE = ("temperature", "width")
+    NOT_BELOW = ("learning_rate", "weight_decay", "warmup_epochs", "monitor_every", "checkpoint_every", "keep_every", "chunk")
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, kind in get_type_hints(type(self)).items():
-            choices = get_args(kind)
-            if choices and getattr(self, name) not in choices:
-                raise unknown(name, str(getattr(self, name)), choices)
-        for name in ("batch", "epochs", "log_every", "monitor_images", "head_features"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("temperature", "width"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in (
-            "learning_rate",
-            "weight_decay",
-            "warmup_epochs",
-            "monitor_every",
-            "checkpoint_every",
-            "keep_every",
-            "chunk",
-        ):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum is {self.momentum}; it must be from 0 to below 1")
         if self.channels not in (1, 3):

@@ -134,8 +134,6 @@ def _divide(config: TrainConfig) -> None:
 
 
 def _open(images: str | Path | ImageSource, config: TrainConfig, given: dict[str, Any]) -> tuple[Pictures, ImageSource]:
-    if isinstance(images, ImageSource):
-        return Pictures("a source of your own", {"all": images}, []), images
     channels = recipe(config.recipe).values.get("channels", 3) if config.recipe != "auto" else 1 if str(images) == "digits" else 3
     pictures = open_pictures(images, given.get("channels", channels), config.root, config.download)
     return pictures, pictures.training

@@ -8,7 +8,8 @@ be spread over processes, each with its share of the pictures: loss, batch norma
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,11 +104,18 @@ def unmoved(model: nn.Module) -> Iterator[None]:
 
 def make_optimizer(config: TrainConfig, *modules: nn.Module) -> torch.optim.Optimizer:
     """LARS as official, or torch's SGD (Nesterov) or AdamW. Norms and biases get no weight decay, and under LARS no adaptation."""
-    groups = split(*modules, weight_decay=config.weight_decay)
     if config.optimizer == "lars":
-        return LARS(groups, lr=0.0, momentum=config.momentum)
-    for group in groups:
-        del group["adapt"]
+        return LARS(split(*modules, weight_decay=config.weight_decay), lr=0.0, momentum=config.momentum)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, nesterov=config.momentum > 0, foreach=True)
-    return torch.optim.AdamW(groups, lr=0.0, fused=True)
+        return sgd(*modules, momentum=config.momentum, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(_plain(modules, config.weight_decay), lr=0.0, fused=True)
+
+
+def sgd(*modules: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:
+    """torch's SGD with Nesterov momentum; norms and biases get no weight decay. The rate is set at each step."""
+    return torch.optim.SGD(_plain(modules, weight_decay), lr=0.0, momentum=momentum, nesterov=momentum > 0, foreach=True)
+
+
+def _plain(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
+    """LARS's two groups without what only LARS knows."""
+    return [{k: v for k, v in group.items() if k != "adapt"} for group in split(*modules, weight_decay=weight_decay)]

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args, get_type_hints
+from pathlib import Path
+from typing import Literal
 
-from ..base.errors import UserError, unknown
-from ..views.config import setting
+from ..base.errors import UserError
+from ..views.config import Checked, setting
+
+SHOWN = (".png", ".html", ".json")
+
+
+def check_shown(out: Path) -> None:
+    """Raises UserError for an --out that is no sheet, page or JSON, or whose folder is missing."""
+    if out.suffix.lower() not in SHOWN:
+        raise UserError(f"--out {out}: it is to end in {', '.join(SHOWN[:-1])} or {SHOWN[-1]}")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: the folder {out.parent} does not exist")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EmbedConfig:
+class EmbedConfig(Checked):
     """How vectors are made."""
 
     layer: Literal["h", "z"] = setting("h", "h, what downstream work uses (paper 4.2), or z behind the projection head; z needs a RUN")
@@ -21,14 +32,7 @@ class EmbedConfig:
     root: str = setting("data", "folder of the files of cifar10, cifar100, stl10, fashion-mnist")
     download: bool = setting(False, "download these files when they are not there")
 
-    def __post_init__(self) -> None:
-        """Raises UserError for values out of range."""
-        for name, kind in get_type_hints(type(self)).items():
-            choices = get_args(kind)
-            if choices and getattr(self, name) not in choices:
-                raise unknown(name, str(getattr(self, name)), choices)
-        if self.size < 0:
-            raise UserError(f"size is {self.size}; it must not be negative")
+    NOT_BELOW = ("size",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,10 +44,7 @@ class SearchConfig(EmbedConfig):
         "exact", "exact compares with all; faiss and lance ask an approximate index of these libraries (extras)"
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k < 1:
-            raise UserError(f"k is {self.k}; it must be at least 1")
+    LEAST = ("k",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

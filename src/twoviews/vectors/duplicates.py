@@ -62,7 +62,7 @@ def duplicates(encoder: str | Path | Encoder, images: str | Path | ImageSource, 
     `options` are fields of DuplicatesConfig.
     """
     config = DuplicatesConfig(**options)
-    vectors, _ = vectors_of(Embedder(encoder, config), images, config)
+    vectors = vectors_of(Embedder(encoder, config), images)
     found = [
         {
             "similarity": round(weakest, 6),

@@ -15,7 +15,6 @@ from torch import Tensor
 from ..base.errors import UserError
 from ..nets.base import Encoder
 from ..sources.source import ImageSource
-from ..sources.spec import Pictures
 from . import sinks
 from .config import SearchConfig
 from .sinks import LANCE, Vectors
@@ -47,13 +46,12 @@ def top_k(unit: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 @dataclasses.dataclass
 class Found:
-    """Neighbours: `queries` by name, cosines and rows (q, k) of `vectors`; `pictures` if they are open already."""
+    """Neighbours: `queries` by name, cosines and rows (q, k) of `vectors`."""
 
     queries: list[str]
     scores: Tensor
     rows: Tensor
     vectors: Vectors
-    pictures: Pictures | None
     about: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
@@ -79,7 +77,7 @@ def search(encoder: str | Path | Encoder, images: str | Path | ImageSource, quer
         raise UserError("search needs at least one --query FILE")
     embedder = Embedder(encoder, config)
     asked = torch.stack([embedder.file(query) for query in queries])
-    vectors, pictures = vectors_of(embedder, images, config)
+    vectors = vectors_of(embedder, images)
     scores, rows = INDEXES[config.index](vectors, asked, config.k, str(images))
     about = {
         "encoder": embedder.subject.text,
@@ -88,7 +86,7 @@ def search(encoder: str | Path | Encoder, images: str | Path | ImageSource, quer
         "searched": len(vectors),
         "images": vectors.about["images"],
     }
-    return Found([str(query) for query in queries], scores, rows, vectors, pictures, about)
+    return Found([str(query) for query in queries], scores, rows, vectors, about)
 
 
 def exact(vectors: Vectors, queries: Tensor, k: int, spec: str) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,7 @@ def select(encoder: str | Path | Encoder, images: str | Path | ImageSource, n: i
     `options` are fields of SelectConfig. Raises UserError for names in `given` that match no picture.
     """
     config = SelectConfig(**options)
-    vectors, _ = vectors_of(Embedder(encoder, config), images, config)
+    vectors = vectors_of(Embedder(encoder, config), images)
     pool = np.array([i for i, split in enumerate(vectors.splits) if split != "test"], np.int64)
     given = listed(Path(config.given), [vectors.paths[i] for i in pool]) if config.given else None
     rows = pool[choose(vectors.h[torch.from_numpy(pool)], n, config.method, given, config.seed)]

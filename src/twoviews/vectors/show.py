@@ -15,13 +15,13 @@ from ..base.errors import UserError
 from ..base.files import write_json, write_text, write_whole
 from ..sources.decode import Unreadable, read_file
 from ..sources.source import ImageSource
-from ..sources.spec import Pictures, open_pictures
+from ..sources.spec import open_pictures
 from ..training.sheet import CELL, to_pil
 from ..views.pipeline import as_float
+from .config import check_shown
 from .sinks import Vectors
 
 LINE = 13
-KINDS = (".png", ".html", ".json")
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -77,19 +77,11 @@ class Row:
     cells: list[Cell]
 
 
-def check_out(out: Path) -> None:
-    """Raises UserError for a target that is none of our kinds, or whose folder is missing."""
-    if out.suffix.lower() not in KINDS:
-        raise UserError(f"--out {out}: it is to end in {', '.join(KINDS)}")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: the folder {out.parent} does not exist")
-
-
 class Album:
     """The pictures behind vectors, opened when the first is wanted. Raises UserError when they are no longer there."""
 
-    def __init__(self, vectors: Vectors, pictures: Pictures | None):
-        self.vectors, self.pictures = vectors, pictures
+    def __init__(self, vectors: Vectors):
+        self.vectors, self.pictures = vectors, vectors.pictures
         self.starts: dict[str, int] = {}
         for i, split in enumerate(vectors.splits):
             self.starts.setdefault(split, i)
@@ -105,7 +97,7 @@ class Album:
                     f"the pictures of {v.about['images']['spec']} are others than those the vectors were made of: embed them again"
                 )
         source: ImageSource = self.pictures.splits[v.splits[row]]
-        text = [v.paths[row], *([v.labels[row] or ""] if v.labels[row] else []), *lines]
+        text = [line for line in (v.paths[row], v.labels[row], *lines) if line]
         return Cell(to_pil(as_float(source.read(row - self.starts[v.splits[row]]))), text)
 
 
@@ -119,7 +111,7 @@ def query_cell(path: str, channels: int) -> Cell:
 
 def show(out: Path, title: str, rows: list[Row], value: Any) -> None:
     """Write rows of pictures as .png or .html, or `value` as .json."""
-    check_out(out)
+    check_shown(out)
     kind = out.suffix.lower()
     if kind == ".json":
         write_json(out, value)

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..sources.source import ImageSource
+from ..sources.spec import Pictures
 
 KEY = b"twoviews"  # of the schema's metadata: provenance as JSON
 LANCE, TABLE = "lance:", "vectors"
@@ -25,13 +27,17 @@ LANCE, TABLE = "lance:", "vectors"
 
 @dataclasses.dataclass
 class Vectors:
-    """Vectors (n, d) float32 with their pictures' paths, splits and labels (None where unknown); `about` is their provenance."""
+    """Vectors (n, d) float32 with their pictures' paths, splits and labels (None where unknown); `about` is their provenance.
+
+    `pictures` are the pictures themselves where they are open.
+    """
 
     h: Tensor
     paths: list[str]
     splits: list[str]
     labels: list[str | None]
     about: dict[str, Any]
+    pictures: Pictures | None = None
 
     def __len__(self) -> int:
         return len(self.h)
@@ -49,17 +55,15 @@ def schema(features: int, about: dict[str, Any]) -> pa.Schema:
     return pa.schema(fields, {KEY: json.dumps(about).encode()})
 
 
-def as_table(ids: np.ndarray, paths: list[str], split: str, labels: list[str | None], h: Tensor, about: dict[str, Any]) -> pa.Table:
-    """One part as an Arrow table."""
+def write_part(path: Path, source: ImageSource, ids: np.ndarray, first: int, split: str, h: Tensor, about: dict[str, Any]) -> None:
+    """The vectors (k, d) of the pictures `ids` of a split as one Parquet file; the split's own numbers begin at `first`."""
+    known = source.labels
+    labels = [None if known is None or known[i] < 0 else str(source.classes[int(known[i])]) for i in ids]
+    paths = [clean(source.name(int(i))) for i in ids]
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(h.cpu().numpy().ravel()), h.shape[1])
-    columns = [
-        pa.array(ids, pa.int64()),
-        pa.array([clean(p) for p in paths]),
-        pa.array([split] * len(ids)),
-        pa.array(labels, pa.string()),
-        vectors,
-    ]
-    return pa.Table.from_arrays(columns, schema=schema(h.shape[1], about))
+    columns = [pa.array(ids + first, pa.int64()), pa.array(paths), pa.array([split] * len(ids)), pa.array(labels, pa.string()), vectors]
+    table = pa.Table.from_arrays(columns, schema=schema(h.shape[1], about))
+    write_whole(path, lambda beside: pq.write_table(table, beside))
 
 
 def clean(path: str) -> str:

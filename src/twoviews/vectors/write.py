@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import autocast
 from ..base.errors import UserError
-from ..base.files import write_whole
 from ..evaluate.subjects import named, where, workers_for
 from ..evaluate.work import slug, working
 from ..nets.base import Encoder
@@ -39,10 +38,8 @@ class Embedder:
     """An encoder with its layer and preprocessing: pictures → vectors. Raises UserError for a layer that is not there."""
 
     def __init__(self, encoder: str | Path | Encoder, config: EmbedConfig):
-        self.subject, self.config = named(encoder), config
+        self.subject, self.config = named(encoder, config.size), config
         self.spec = self.subject.encoder.spec
-        if config.size:
-            self.spec = dataclasses.replace(self.spec, size=config.size)
         self.device, self.precision = where(config.device)
         net: nn.Module = self.subject.encoder
         self.hash = fingerprint(net)
@@ -92,18 +89,16 @@ def embed(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: 
     refuse_target(str(out))
     joined = processes.join()
     embedder = Embedder(encoder, config)
-    pictures = opened(images, embedder, config)
+    pictures = opened(images, embedder)
     about = write(embedder, pictures, str(out))
     if joined:
         processes.leave()
     return about
 
 
-def opened(images: str | Path | ImageSource, embedder: Embedder, config: EmbedConfig) -> Pictures:
+def opened(images: str | Path | ImageSource, embedder: Embedder) -> Pictures:
     """The pictures of a SPEC in the encoder's channels."""
-    if isinstance(images, ImageSource):
-        return Pictures("a source of your own", {"all": images}, [])
-    return open_pictures(images, embedder.spec.channels, config.root, config.download)
+    return open_pictures(images, embedder.spec.channels, embedder.config.root, embedder.config.download)
 
 
 def refuse_target(out: str) -> None:
@@ -156,38 +151,29 @@ def _split(embedder: Embedder, source: ImageSource, name: str, first: int, parts
         ready.append(embedder(views))
         if sum(map(len, ready)) == len(ranges[at]):
             ids = ranges[at]
-            labels = [None if source.labels is None or source.labels[i] < 0 else str(source.classes[source.labels[i]]) for i in ids]
-            table = sinks.as_table(ids + first, [source.name(int(i)) for i in ids], name, labels, torch.cat(ready), about)
-            write_whole(parts[at][0], _parquet(table))
+            sinks.write_part(parts[at][0], source, ids, first, name, torch.cat(ready), about)
             ready, at = [], at + 1
 
 
-def _parquet(table: Any) -> Callable[[Path], None]:
-    import pyarrow.parquet as pq
-
-    return lambda beside: pq.write_table(table, beside)
-
-
-def vectors_of(embedder: Embedder, images: str | Path | ImageSource, config: EmbedConfig) -> tuple[Vectors, Pictures | None]:
-    """Vectors of a SPEC: read where it names vectors, else made, and kept in the RUN for the next time.
+def vectors_of(embedder: Embedder, images: str | Path | ImageSource) -> Vectors:
+    """Vectors of a SPEC: read where it names vectors, else made, and kept in the RUN, if there is one, for the next time.
 
     Raises UserError for vectors of another encoder or layer.
     """
-    spec = str(images)
+    spec, layer = str(images), embedder.config.layer
     if not isinstance(images, ImageSource) and sinks.is_vectors(spec):
         found = sinks.read(spec)
-        if found.about["weights_sha256"] != embedder.hash or found.about["layer"] != config.layer:
+        if found.about["weights_sha256"] != embedder.hash or found.about["layer"] != layer:
             raise UserError(
                 f"{spec} holds vectors of another encoder: {found.about['encoder']}, layer {found.about['layer']}, weights {found.about['weights_sha256'][:8]}; "
-                f"{embedder.subject.text}, layer {config.layer}, has {embedder.hash[:8]}. Embed the pictures again"
+                f"{embedder.subject.text}, layer {layer}, has {embedder.hash[:8]}. Embed the pictures again"
             )
-        return found, None
-    pictures = opened(images, embedder, config)
-    target = kept(embedder, pictures)
-    if target is None:
-        return in_memory(embedder, pictures), pictures
-    write(embedder, pictures, str(target))
-    return sinks.read(str(target)), pictures
+        return found
+    pictures = opened(images, embedder)
+    with tempfile.TemporaryDirectory() as passing:
+        target = kept(embedder, pictures) or Path(passing) / "vectors"
+        write(embedder, pictures, str(target))
+        return dataclasses.replace(sinks.read(str(target)), pictures=pictures)
 
 
 def kept(embedder: Embedder, pictures: Pictures) -> Path | None:
@@ -197,17 +183,3 @@ def kept(embedder: Embedder, pictures: Pictures) -> Path | None:
     prints = "-".join(part.fingerprint.split("[")[0][:8] for part in pictures.splits.values())
     name = f"{slug(Path(pictures.spec).stem)}-{embedder.config.layer}{embedder.spec.size}-{embedder.hash[:8]}-{prints}"
     return embedder.subject.folder / "vectors" / name
-
-
-def in_memory(embedder: Embedder, pictures: Pictures) -> Vectors:
-    """The same without files, for encoders that have no RUN."""
-    rows: list[Tensor] = []
-    paths, splits, labels = [], [], []
-    for name, source in pictures.splits.items():
-        workers = workers_for(embedder.config.workers, source)
-        rows += [embedder(v) for v in evaluation_batches(source, embedder.spec.size, embedder.spec.resize, workers, what="embedding")]
-        paths += [sinks.clean(source.name(i)) for i in range(len(source))]
-        splits += [name] * len(source)
-        known = source.labels
-        labels += [None if known is None or known[i] < 0 else str(source.classes[known[i]]) for i in range(len(source))]
-    return Vectors(torch.cat(rows), paths, splits, labels, embedder.about(pictures))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
 
-from ..base.errors import UserError
+from ..base.errors import UserError, unknown
 
 
 def setting(default, text: str):
@@ -13,8 +13,36 @@ def setting(default, text: str):
     return dataclasses.field(default=default, metadata={"help": text})
 
 
+class Checked:
+    """A configuration that refuses wrong values: choices are those of its Literal fields; a class names its bounds, which add up over its bases.
+
+    Raises UserError.
+    """
+
+    LEAST: ClassVar[tuple[str, ...]] = ()  # at least 1
+    ABOVE: ClassVar[tuple[str, ...]] = ()  # above 0
+    NOT_BELOW: ClassVar[tuple[str, ...]] = ()  # at least 0
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise unknown(name, str(getattr(self, name)), get_args(kind))
+        for name in self._all("LEAST"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in self._all("ABOVE"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in self._all("NOT_BELOW"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
+
+    def _all(self, bound: str) -> dict[str, None]:
+        return dict.fromkeys(name for base in type(self).__mro__ for name in base.__dict__.get(bound, ()))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ViewConfig:
+class ViewConfig(Checked):
     """How a picture becomes a view (Chen et al. 2020, appendix A). Shares and probabilities are in [0, 1]."""
 
     size: int = setting(224, "side of a view in pixels")
@@ -48,13 +76,13 @@ class ViewConfig:
     stroke: float = setting(0.0, "largest change of stroke: the exponent of the brightness is exp(-v) to exp(v)")
     noise: float = setting(0.0, "largest standard deviation of pixel noise")
 
+    NOT_BELOW = ("strength", "rotate", "zoom", "shear", "shift", "warp", "stroke", "noise")
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("crop_min", "flip", "jitter", "gray", "blur"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
-        for name in ("strength", "rotate", "zoom", "shear", "shift", "warp", "stroke", "noise"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.crop_min == 0:
             raise UserError("crop_min is 0; the smallest crop must have an area")
         if self.size < 4:
