@@ -11,9 +11,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from safetensors.torch import load_file
 
+from twoviews.nets.encoder import encoder, save_encoder
 from twoviews.training import checkpoint
 from twoviews.training.log import read_log
+
+from ..evaluate.test_detect import squares
 
 HERE = Path(__file__).parent
 
@@ -131,3 +135,44 @@ def test_a_group_that_does_not_form():
     )
     assert "the 2 processes did not all meet at 127.0.0.1:29917 within 3 s (this is process 0)" in done.stderr
     assert "torchrun" in done.stderr
+
+
+def test_learning_from_labels_in_two_processes_is_that_in_one(tmp_path):
+    """The first steps' weights agree; batch norms move with the statistics of all."""
+    save_encoder(tmp_path / "net.safetensors", encoder("convnet", channels=1, size=12), {})
+    options = ("--labels", "5", "--seeds", "1", "--epochs", "1", "--steps", "3", "--scratch=False", "--norm", "moving", "--device", "cpu")
+    line = ("-m", "twoviews", "finetune", str(tmp_path / "net.safetensors"), "digits", *options, "--out")
+    torchrun(2, *line, str(tmp_path / "two"))
+    subprocess.run([sys.executable, *line, str(tmp_path / "one")], check=True, capture_output=True, timeout=200)
+    two, one = (load_file(tmp_path / name / "5-per-class-seed-0" / "classifier.safetensors") for name in ("two", "one"))
+    begun = load_file(tmp_path / "net.safetensors")
+    assert max(float((two[k] - one[k]).abs().max()) for k in one if one[k].is_floating_point()) < 2e-4
+    assert any(float((one[f"encoder.{k}"] - begun[k]).abs().max()) > 1e-3 for k in begun), "something was learned"
+
+
+def test_detection_in_two_processes(tmp_path):
+    pytest.importorskip("faster_coco_eval")
+    squares(tmp_path / "voc", 10)
+    save_encoder(tmp_path / "net.safetensors", encoder("resnet18", width=0.25), {})
+    options = (
+        "--epochs",
+        "1",
+        "--batch",
+        "4",
+        "--side",
+        "64",
+        "--channels",
+        "16",
+        "--regions",
+        "16",
+        "--norm",
+        "moving",
+        "--beside",
+        "none",
+    )
+    line = ("-m", "twoviews", "detect", str(tmp_path / "net.safetensors"), str(tmp_path / "voc"), *options, "--device", "cpu", "--out")
+    torchrun(2, *line, str(tmp_path / "two"))
+    subprocess.run([sys.executable, *line, str(tmp_path / "one")], check=True, capture_output=True, timeout=200)
+    two, one = (load_file(tmp_path / name / "twoviews" / "detector.safetensors") for name in ("two", "one"))
+    norm = "backbone.encoder.stem.0.bn.running_mean"
+    assert float((two[norm] - one[norm]).abs().max()) < 1e-4, "statistics of all pictures, not of a process's own"

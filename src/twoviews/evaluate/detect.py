@@ -213,7 +213,8 @@ def evaluate(model: nn.Module, boxes: Boxes, device: torch.device) -> tuple[dict
     from torchmetrics.detection import MeanAveragePrecision
 
     model.eval()
-    metric = MeanAveragePrecision(class_metrics=True, backend="faster_coco_eval")
+    # each process that measures has all pictures: nothing is to be gathered, and the others do not come to it
+    metric = MeanAveragePrecision(class_metrics=True, backend="faster_coco_eval", sync_on_compute=False)
     metric.warn_on_many_detections = False
     predictions = []
     for index in track(range(len(boxes)), "evaluating", len(boxes)):

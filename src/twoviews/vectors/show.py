@@ -33,6 +33,7 @@ PAGE = """<!doctype html>
 :root { color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif; }
 body { margin: 1.5rem; }
 section { margin: 0 0 1.5rem; }
+h1, h2 { overflow-wrap: anywhere; }
 h2 { font-size: 1rem; margin: 0 0 .4rem; }
 ul { display: flex; flex-wrap: wrap; gap: .6rem; list-style: none; margin: 0; padding: 0; }
 figure { margin: 0; width: 9.5rem; }
