@@ -262,7 +262,7 @@ def cifar_labels() -> list[str]:
 def detect() -> list[str]:
     data = read("detect")
     classes = data["boxes"]["classes"]
-    rows = [*data["rows"], {**data["longer"], "subject": "twoviews, the longer run"}]
+    rows = [*data["rows"], *({**row, "subject": f"{row['subject']}, 6 epochs"} for row in data["short"])]
     body = [
         [
             row["subject"],
