@@ -54,17 +54,22 @@ def main() -> None:
     budgets = {"epochs": 30, "scratch_epochs": 60, "steps": 100}
     few = tv.finetune(run.path, images, out / "few", labels=FEW[:3], seeds=1, **budgets)
     more = tv.finetune(run.path, images, out / "500", labels=FEW[3:], seeds=1, steps=100, epochs=4, scratch_epochs=12)
+    every = tv.finetune(run.path, images, out / "all", labels=("all",), seeds=1, steps=100, epochs=1, scratch_epochs=4, learning_rate=0.1)
     rows = [{**row, "subject": f"{row['subject']}, linear"} for row in linear["rows"]]
     rows += [{**row, "subject": "pixels, linear"} for row in raw["rows"] if row["subject"] == "pixels"]
     called = {"twoviews": "twoviews, fine-tuned", "from scratch": "supervised from scratch"}
-    rows += [{**row, "subject": called[row["subject"]]} for row in [*few.rows, *more.rows]]
+    rows += [{**row, "subject": called[row["subject"]]} for row in [*few.rows, *more.rows, *every.rows]]
     rows += [{**row, "subject": f"{row['subject']}, kNN"} for row in knn["rows"]]
     steps = run.log("step")
     figures = {
         "pretraining": PRETRAIN,
         "size": SIDE,
         "rows": rows,
-        "protocols": {"linear": linear["protocol"], "knn": knn["protocol"], "finetune": [few.about["protocol"], more.about["protocol"]]},
+        "protocols": {
+            "linear": linear["protocol"],
+            "knn": knn["protocol"],
+            "finetune": [found.about["protocol"] for found in (few, more, every)],
+        },
         "seconds_of_pretraining": sum(run.config.log_every * run.config.batch / line["images_per_second"] for line in steps),
         "machine": describe(),
     }
