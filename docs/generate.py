@@ -14,7 +14,7 @@ from typing import get_args, get_type_hints
 
 from twoviews.bench.show import number as short
 from twoviews.evaluate.config import CompareConfig, DetectConfig, DistillConfig, EvalConfig, FinetuneConfig, TransferConfig
-from twoviews.training.config import FREE, TrainConfig
+from twoviews.training.config import TrainConfig
 from twoviews.training.recipes import RECIPES
 from twoviews.vectors.config import DuplicatesConfig, EmbedConfig, SearchConfig, SelectConfig
 
@@ -65,7 +65,7 @@ def options() -> str:
         "",
         *rows(TrainConfig),
         "",
-        f"A run goes on only with the same values, except for {', '.join(f'`{name}`' for name in sorted(FREE))}.",
+        f"A run goes on only with the same values, except for {', '.join(f'`{name}`' for name in sorted(TrainConfig.free()))}.",
         "",
     ]
     for title, config in VERBS.items():

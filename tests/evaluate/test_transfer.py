@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 import twoviews as tv
+from twoviews.base.work import Work
 from twoviews.evaluate.config import TransferConfig
 from twoviews.evaluate.intervals import bootstrap, wilson
 from twoviews.evaluate.metrics import average_precision_11, map11, per_class, top1
 from twoviews.evaluate.subjects import named
 from twoviews.evaluate.transfer import PAPER, Transferring, binary_criterion, paper_rows
-from twoviews.evaluate.work import Work
 from twoviews.nets.encoder import encoder, save_encoder
 from twoviews.probes.logistic import Logistic
 from twoviews.sources.names import TRANSFER_SETS

@@ -15,8 +15,10 @@ from PIL import Image
 
 from twoviews.base import draws as rng
 from twoviews.base.errors import UserError
-from twoviews.sources.decode import Unreadable, decode, from_array, upright_size
-from twoviews.sources.folder import Folder
+from twoviews.sources.config import ReadConfig, Reading
+from twoviews.sources.decode import decode, from_array, header
+from twoviews.sources.errors import Unreadable
+from twoviews.sources.files import Files
 from twoviews.sources.loader import Loader
 from twoviews.sources.source import Part, Picture, Small, labelled, part
 from twoviews.sources.spec import images, open_pictures
@@ -70,7 +72,7 @@ def test_modes(mode):
     got = decode(data(image, format))
     assert got.shape == (3, 30, 40)
     assert close(got, image.convert("RGB"), 1.0)
-    assert decode(data(image, format), 1).shape == (1, 30, 40)
+    assert decode(data(image, format), Reading(1)).shape == (1, 30, 40)
 
 
 def test_alpha_is_laid_on_white():
@@ -89,7 +91,7 @@ def test_16_bits_are_scaled():
     ("content", "reason"),
     [
         (b"hello, I am a text", "not a picture"),
-        (data(photo(), "JPEG")[:300], "OSError"),
+        (data(photo(), "JPEG")[:300], "damaged JPEG|truncated"),
         (data(photo(), "PNG")[:-60], "truncated|OSError|SyntaxError"),
         (data(photo((400, 300)), "JPEG")[:-500], "truncated"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "not a picture|Error"),
@@ -128,8 +130,8 @@ def classes(tmp_path):
 def test_class_folders(classes):
     pictures = open_pictures(classes)
     source = pictures.training
-    assert isinstance(source, Folder)
-    assert source.paths == ["cat/1.png", "cat/3.png", "cat/5.png", "dog/0.png", "dog/2.png", "dog/4.png"]
+    assert isinstance(source, Files)
+    assert [source.name(n) for n in range(6)] == ["cat/1.png", "cat/3.png", "cat/5.png", "dog/0.png", "dog/2.png", "dog/4.png"]
     assert source.classes == ["cat", "dog"]
     assert source.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert dict(pictures.skipped)["cat/empty.png"] == "empty file"
@@ -194,7 +196,7 @@ def test_parquet(tmp_path):
     assert len(source) == 7
     assert source.classes == ["a", "b"]
     assert source.labels.tolist() == [0, 1, 0, 1, 0, 0, 0]
-    assert pictures.skipped[0][1].startswith("row 6")
+    assert pictures.skipped == [("1.png", "not a picture in a known format, or one with a damaged header")]
     assert len(pictures.test) == 2
     assert source.name(0) == "0.png"
     write_parquet(tmp_path / "one.parquet", 4, "image")
@@ -247,9 +249,9 @@ def test_folders_without_pictures(tmp_path):
     (tmp_path / "a.png").write_text("no")
     with pytest.raises(UserError, match=r"none of the 1 pictures.*a\.png"):
         open_pictures(tmp_path)
-    (tmp_path / "b.csv").write_text("no")
+    (tmp_path / "b.txt").write_text("no")
     with pytest.raises(UserError, match="is a file"):
-        open_pictures(tmp_path / "b.csv")
+        open_pictures(tmp_path / "b.txt")
     with pytest.raises(UserError, match="has no part 'test'"):
         images(_one(tmp_path), "test")
 
@@ -271,7 +273,7 @@ def test_digits():
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "fashion-mnist"])
 def test_sets_that_are_not_there(name, tmp_path):
     with pytest.raises(UserError, match="--download"):
-        open_pictures(name, root=tmp_path)
+        open_pictures(name, config=ReadConfig(root=str(tmp_path)))
 
 
 def test_fashion_mnist_from_its_files(tmp_path):
@@ -281,7 +283,7 @@ def test_fashion_mnist_from_its_files(tmp_path):
         pixels = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
         (raw / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, count, 28, 28) + pixels.tobytes())
         (raw / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + bytes(range(count)))
-    pictures = open_pictures("fashion-mnist", root=tmp_path)
+    pictures = open_pictures("fashion-mnist", config=ReadConfig(root=str(tmp_path)))
     assert pictures.training.images.shape == (6, 3, 28, 28)
     assert pictures.test.labels.tolist() == [0, 1, 2, 3]
     assert len(pictures.training.classes) == 10
@@ -300,7 +302,7 @@ def test_stl10_has_an_unlabelled_part(tmp_path, monkeypatch):
             (folder / f"{name}_y.bin").write_bytes(bytes(range(1, count + 1)))
     (folder / "class_names.txt").write_text("\n".join("abcdefghij"))
     monkeypatch.setattr(STL10, "_check_integrity", lambda self: True)
-    pictures = open_pictures("stl10", root=tmp_path)
+    pictures = open_pictures("stl10", config=ReadConfig(root=str(tmp_path)))
     assert len(pictures.training) == 5
     assert pictures.training.labels is None
     assert pictures.labelled.labels.tolist() == [0, 1, 2]
@@ -332,7 +334,7 @@ def test_parts(classes):
 def test_arrays():
     assert from_array(np.zeros((4, 5), np.uint8)).shape == (3, 4, 5)
     with pytest.raises(Unreadable):
-        from_array(np.zeros((4, 5), np.float32))
+        from_array(np.full((4, 5), 300, np.float32))
     with pytest.raises(Unreadable):
         from_array(np.zeros((4, 5, 7), np.uint8))
 
@@ -348,10 +350,11 @@ def test_jpegs_are_pillows(orientation, mode):
     file = io.BytesIO()
     photo((37, 52), 3).convert(mode).save(file, "JPEG", exif=exif, quality=90)
     whole = ImageOps.exif_transpose(Image.open(io.BytesIO(file.getvalue())))
-    assert upright_size(file.getvalue()) == (whole.height, whole.width)
+    found = header(file.getvalue())
+    assert (found.height, found.width) == (whole.height, whole.width)
     for channels, mode in ((3, "RGB"), (1, "L")):
-        want = from_array(np.asarray(whole.convert(mode)), channels)
-        got = decode(file.getvalue(), channels)
+        want = from_array(np.asarray(whole.convert(mode)), Reading(channels))
+        got = decode(file.getvalue(), Reading(channels))
         assert got.shape == want.shape
         assert torch.equal(got, want)
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from twoviews.base.errors import UserError
-from twoviews.training.config import FREE, TrainConfig, differences, options, resolve
+from twoviews.training.config import TrainConfig, differences, options, resolve
 from twoviews.training.recipes import RECIPES, choose, recipe
 
 
@@ -15,7 +15,7 @@ def test_every_option_has_a_default_and_a_line_of_help():
     for name, field in options().items():
         assert field.default is not dataclasses.MISSING, name
         assert field.metadata["help"], name
-    assert set(options()) > FREE
+    assert set(options()) > TrainConfig.free()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -45,7 +45,8 @@ def test_given_over_recipe_over_default():
         ({"optimizer": "lar"}, "Did you mean lars"),
         ({"head": "mlp4"}, "Did you mean mlp"),
         ({"momentum": 1.0}, "below 1"),
-        ({"channels": 2}, "1 \\(gray\\) or 3"),
+        ({"channels": 17}, "from 1 \\(gray\\) to 16"),
+        ({"range": "5:2"}, "LOW below HIGH"),
         ({"learning_rate": -1}, "not be negative"),
     ],
 )

@@ -159,6 +159,7 @@ def test_large_pictures_are_decoded_no_larger_than_their_crops_need(tmp_path):
     """A smooth picture of 1,600 px, cut to 32: nearly the same views as from the whole, from far fewer pixels."""
     from PIL import Image
 
+    from twoviews.sources.config import Reading
     from twoviews.sources.folder import folder
 
     y, x = np.mgrid[:1200, :1600]
@@ -167,7 +168,7 @@ def test_large_pictures_are_decoded_no_larger_than_their_crops_need(tmp_path):
         exif = Image.Exif()
         exif[0x0112] = orientation
         Image.fromarray(smooth).save(tmp_path / f"{name}.jpg", quality=95, exif=exif)
-    source = folder(tmp_path)["all"]
+    source = folder(tmp_path, Reading())["all"]
     assert [source.size(i) for i in range(2)] == [(1200, 1600), (1600, 1200)]
     assert [tuple(source.read(i).shape) for i in range(2)] == [(3, 1200, 1600), (3, 1600, 1200)]
     assert [tuple(source.read(i, 5.0).shape) for i in range(2)] == [(3, 300, 400), (3, 400, 300)]

@@ -5,6 +5,7 @@ In pipes and logs there are no bars and no colours: rich sees to that by itself.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
@@ -38,7 +39,15 @@ def mute() -> None:
 
 def say(message: str) -> None:
     """One message line on standard error; markup is not interpreted, so file names may hold anything."""
-    err().print(message, markup=False, soft_wrap=True)
+    err().print(plain(message), markup=False, soft_wrap=True)
+
+
+def plain(text: str) -> str:
+    """Text without what would steer a terminal: control characters, and those that turn the direction of writing, are shown as escapes."""
+    return "".join(
+        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in text
+    )
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

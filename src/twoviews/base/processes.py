@@ -114,6 +114,17 @@ def gathered(tensor: Tensor, group: Group | None) -> Tensor:
     return torch.stack(out)
 
 
+def texts(text: str) -> list[str]:
+    """Each process's text, in all of them."""
+    if world() == 1:
+        return [text]
+    data = torch.frombuffer(bytearray(text.encode()) or bytearray(1), dtype=torch.uint8)
+    (longest,) = largest([float(len(data))])
+    padded = torch.zeros(int(longest), dtype=torch.uint8)
+    padded[: len(data)] = data
+    return [bytes(own.tolist()).rstrip(b"\0").decode() for own in gathered(padded, everyone())]
+
+
 def largest(numbers: list[float]) -> list[float]:
     """The largest of each number over all processes. On the host: it waits for no device."""
     if world() == 1:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..base import draws as rng
 from ..base.device import reuse_memory
+from ..sources.config import Reading
 from ..sources.folder import folder
 from ..sources.loader import Loader
 from ..views.config import ViewConfig
@@ -87,7 +88,7 @@ def candidates(size: int) -> dict[str, Callable[[], Any]]:
 
 def from_files(where: Path, workers: int, size: int = 224, repeat: int = 2) -> dict[str, Callable[[], int]]:
     """Whole passes over the picture files below `where`, decoding included, by as many workers; each call returns how many pictures."""
-    source = folder(where)["all"]
+    source = folder(where, Reading())["all"]
     views = Views(size=size)
     loader = Loader(source, views.crop_pairs, workers)
     ids = np.tile(np.arange(len(source)), repeat)
@@ -101,7 +102,7 @@ def from_files(where: Path, workers: int, size: int = 224, repeat: int = 2) -> d
         from lightly.transforms import SimCLRTransform
         from torch.utils.data import ConcatDataset, DataLoader
 
-        readable = _Files([where / path for path in source.paths], SimCLRTransform(input_size=size))
+        readable = _Files([where / path for path in map(source.name, range(len(source)))], SimCLRTransform(input_size=size))
         others = DataLoader(ConcatDataset([readable] * repeat), batch_size=BATCH, num_workers=workers, persistent_workers=workers > 0)
         out["lightly"] = lambda: sum(len(pair[0]) for pair in others)
     return out

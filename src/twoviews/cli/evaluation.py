@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from ..base.errors import UserError
 from ..evaluate.config import EvalConfig
 from ..nets.names import check_weights
+from ..sources.config import READ
 from ..sources.names import check_spec
 from ..vectors.config import check_shown
 from .options import ENCODER, LABELLED, from_dataclass
@@ -18,7 +19,7 @@ from .options import ENCODER, LABELLED, from_dataclass
 if TYPE_CHECKING:
     from ..evaluate.protocol import Result
 
-SHARED = ("labels", "seeds", "seed", "baselines", "size", "device", "workers", "root", "download")
+SHARED = ("labels", "seeds", "seed", "baselines", "size", "device", "workers", *READ)
 
 
 def refuse_early(encoder: str | None, images: str | None, json: Path | None = None, out: Path | None = None) -> None:

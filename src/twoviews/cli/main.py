@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError, UnknownOptionError
 
+from ..base.console import plain
 from ..base.errors import TwoviewsError, nearest
 from . import bench, compare, demo, detect, distill, duplicates, embed, finetune, knn, linear, plan, search, select, train, transfer, views
 
@@ -82,7 +83,7 @@ def _refuse(message: str, code: int) -> int:
     """Print a message. Of several processes the first speaks; another only where something broke that the first may not know of."""
     rank = os.environ.get("RANK", "0")
     if message and (rank == "0" or code == 1):
-        print(f"twoviews{'' if rank == '0' else f' (process {rank})'}: {message}", file=sys.stderr, flush=True)
+        print(f"twoviews{'' if rank == '0' else f' (process {rank})'}: {plain(message)}", file=sys.stderr, flush=True)
     return code
 
 

@@ -33,7 +33,7 @@ def command(
     from ..base.console import say
     from ..base.files import write_json
     from ..vectors.search import search
-    from ..vectors.show import Album, Row, query_cell, show
+    from ..vectors.show import Album, Row, query_cell, reading_of, show
 
     found = search(encoder, images, query, **options)
     value = found.as_json()
@@ -42,7 +42,7 @@ def command(
         album = Album(found.vectors)
         for asked in value["queries"]:
             cells = [album.cell(n["id"], f"{n['similarity']:.3f}") for n in asked["neighbours"]]
-            rows.append(Row(asked["query"], [query_cell(asked["query"], found.vectors.about["preprocessing"]["channels"]), *cells]))
+            rows.append(Row(asked["query"], [query_cell(asked["query"], reading_of(found.vectors)), *cells]))
     show(out, f"nearest by {value['encoder']}, {value['layer']}, of {value['searched']:,}", rows, value)
     if json:
         write_json(json, value)

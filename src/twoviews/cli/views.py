@@ -7,12 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..sources.config import READ
 from ..training.check import check
 from ..training.config import TrainConfig
 from ..views.config import ViewConfig
 from .options import from_dataclass
 
-OPTIONS = ("recipe", "seed", "root", "download", *ViewConfig.__dataclass_fields__)
+OPTIONS = ("recipe", "seed", *READ, *ViewConfig.__dataclass_fields__)
 
 
 @from_dataclass(TrainConfig, OPTIONS)

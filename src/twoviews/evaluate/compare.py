@@ -13,12 +13,12 @@ from ..base.errors import UserError
 from ..nets.base import Encoder
 from ..nets.names import of_library
 from ..sources.source import ImageSource
-from ..sources.spec import Pictures, open_pictures
+from ..sources.spec import Pictures
 from . import labels as labelling
 from .config import CompareConfig, amount
 from .figure import accuracy_figure
 from .protocol import Result, about, classifier, describe, options_of, row_of
-from .subjects import Named, gather, named, where, workers_for
+from .subjects import Named, gather, named, pictures_for, where, workers_for
 
 SIMPLE = ("pixels", "histogram")  # baselines that look at no network
 
@@ -36,16 +36,16 @@ def compare(
         raise UserError("compare needs at least one encoder beside the pictures")
     subjects = [named(encoder, config.size) for encoder in encoders]
     names = [title(subject, subjects) for subject in subjects]
-    channels = {subject.encoder.spec.channels for subject in subjects}
-    opened = {n: open_pictures(images, n, config.root, config.download) for n in channels}
-    pictures = opened[subjects[0].encoder.spec.channels]
+    reading = {subject.encoder.spec.reading: subject.encoder for subject in subjects}
+    opened = {how: pictures_for(net, images, config) for how, net in reading.items()}
+    pictures = opened[subjects[0].encoder.spec.reading]
     asked = labelling.questions(pictures)
     for text in config.labels:  # refuse what cannot be drawn before anything is computed
         asked.draw(amount(text), config.seed)
     rows: list[dict[str, Any]] = []
     for name, subject in zip(names, subjects, strict=True):
         beside = [b for b in config.baselines if b != "none"] if subject is subjects[0] else []
-        rows += _rows(name, subject, opened[subject.encoder.spec.channels], asked, beside, config)
+        rows += _rows(name, subject, opened[subject.encoder.spec.reading], asked, beside, config)
     rows.sort(key=lambda row: names.index(row["subject"]) if row["subject"] in names else len(names))
     found = about(subjects[0], pictures, asked, f"{describe('knn', config)}. {describe('linear', config)}", config, began)
     found["encoders"] = {name: subject.describe() for name, subject in zip(names, subjects, strict=True)}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..base.errors import UserError, unknown
-from ..views.config import Checked, setting
+from ..base.settings import Checked, setting
+from ..sources.config import ReadConfig
 
 BASELINES = ("untrained", "pixels", "histogram")
 
@@ -55,16 +56,14 @@ def amount(text: str) -> Amount:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Drawing(Checked):
+class Drawing(ReadConfig):
     """What every evaluation has: how often it is drawn, on which pictures and where."""
 
     seeds: int = setting(5, "draws of labels (and of the test part where there is none) that are averaged")
     seed: int = setting(0, "the first of these seeds")
     size: int = setting(0, "side in pixels at which pictures are given to the encoder; 0: that of its training")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
-    workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense")
-    root: str = setting("data", "folder of the files of cifar10, cifar100, stl10, fashion-mnist")
-    download: bool = setting(False, "download these files when they are not there")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", free=True)
+    workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense", free=True)
 
     LEAST = ("seeds",)
     NOT_BELOW = ("size",)
@@ -235,7 +234,7 @@ class DetectConfig(Checked):
     )
     evaluate_every: int = setting(1, "epochs from one look at validation to the next")
     seed: int = setting(0, "what all random numbers are keyed by")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", free=True)
 
     LEAST = ("epochs", "batch", "side", "channels", "regions", "evaluate_every")
     ABOVE = ("learning_rate", "anchor")

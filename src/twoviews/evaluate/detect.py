@@ -20,6 +20,7 @@ from ..base.console import say, track
 from ..base.device import pick, reuse_memory
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..base.work import slug, working
 from ..nets.base import Encoder
 from ..nets.encoder import from_spec, load_encoder, save_module
 from ..nets.pyramid import Pyramid
@@ -30,7 +31,6 @@ from ..training.run import versions
 from .config import DetectConfig
 from .protocol import Result
 from .subjects import Named, named
-from .work import slug, working
 
 WARMUP = 0.05
 DRAWN, SURE = 6, 0.5  # test pictures on the sheet, and the score from which boxes are drawn
@@ -106,7 +106,7 @@ class Detecting:
     def measure(self, folder: Path) -> Result:
         """All lines of the table."""
         c, began = self.config, time.perf_counter()
-        settings = {"encoder": self.subject.describe(), "boxes": {k: p.fingerprint for k, p in self.parts.items()}, **dataclasses.asdict(c)}
+        settings = {"encoder": self.subject.describe(), "boxes": {k: p.fingerprint for k, p in self.parts.items()}, **c.deciding()}
         settings.pop("beside")
         with working(folder, "detect", settings) as work:
             rows = []

@@ -18,20 +18,20 @@ from ..base.console import say
 from ..base.device import autocast, reuse_memory
 from ..base.errors import UserError
 from ..base.files import sha256
+from ..base.work import slug, working
 from ..nets.classifier import Classifier, load_classifier, save_classifier
 from ..nets.encoder import encoder as make_encoder
 from ..nets.encoder import fingerprint, from_spec, load_encoder, read_header
 from ..nets.names import CLASSIFIER
 from ..sources.source import ImageSource
-from ..sources.spec import Pictures, open_pictures
+from ..sources.spec import Pictures
 from . import labels as labelling
 from .config import DistillConfig, amount
 from .finetune import right_of
 from .intervals import summary
 from .learn import Criterion, labels_criterion, learn, logits_of, views_of
 from .protocol import Result, about, options_of
-from .subjects import Named, where, workers_for
-from .work import slug, working
+from .subjects import Named, pictures_for, where, workers_for
 
 WARMUP = 0.1
 
@@ -69,7 +69,7 @@ def distill(teacher: str | Path, images: str | Path | ImageSource, out: str | Pa
     joined = processes.join()
     if config.size:
         net.encoder.spec = dataclasses.replace(net.encoder.spec, size=config.size)
-    pictures = open_pictures(images, net.encoder.spec.channels, config.root, config.download)
+    pictures = pictures_for(net.encoder, images, config)
     result = Distilling(teacher, net, classes, pictures, config).measure(
         Path(out) if out is not None else default_folder(teacher, pictures)
     )
@@ -128,7 +128,7 @@ class Distilling:
             "teacher": sha256(file),
             "images": self.pictures.labelled.fingerprint,
             "spec": self.pictures.spec,
-            **dataclasses.asdict(c),
+            **c.deciding(),
         }
         known = f"{len(self.train):,} labels ({self.wanted})"
         with working(folder, "distill", settings) as work:

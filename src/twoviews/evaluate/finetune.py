@@ -3,7 +3,6 @@ scratch on the same labels."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import reuse_memory
 from ..base.errors import UserError
+from ..base.work import Work, slug, working
 from ..nets.base import Encoder
 from ..nets.classifier import Classifier, load_head, save_classifier
 from ..nets.encoder import from_spec
@@ -31,7 +31,6 @@ from .learn import labels_criterion, learn, logits_of, views_of
 from .linear import layer
 from .protocol import Result, about, opened, options_of
 from .subjects import Named, where, workers_for
-from .work import Work, slug, working
 
 SCRATCH_WARMUP = 0.1
 CLIP = 1.0  # largest norm of the gradient where the linear layer begins at the probe: on features of small scale its weights are large
@@ -112,7 +111,7 @@ class Finetuning:
             "encoder": self.subject.describe(),
             "images": self.pictures.labelled.fingerprint,
             "spec": self.pictures.spec,
-            **dataclasses.asdict(c),
+            **c.deciding(),
         }
         with working(folder, "finetune", settings) as work:
             rows = [

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..base import draws as rng
 from ..base import processes
+from ..base.console import say
 from ..base.device import autocast
 from ..nets.batchnorm import freeze_norms
 from ..nets.classifier import Classifier
@@ -65,18 +66,20 @@ def learn(
     per_epoch = len(ids) // batch
     epochs = max(epochs, -(-config.steps // per_epoch))
     view = OneView(size, source.read(int(ids[0])).shape[0], resize, isinstance(source, Small), config.crop_min, config.flip)
-    loader = Loader(source, view, workers, device.type == "cuda", device)
+    loader = Loader(source, view, workers, device.type == "cuda", device, "replace", ids)
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * per_epoch
-    positions = torch.arange(len(ids), device=device)
+    position = np.zeros(len(source), np.int64)
+    position[ids] = np.arange(len(ids))
 
     def batches(epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         order = rng.permutation(len(ids), seed, "label order", epoch)
         own = slice(processes.rank() * share, (processes.rank() + 1) * share)
         rows = [order[n * batch : (n + 1) * batch][own] for n in range(start, per_epoch)]
-        loaded = loader([(ids[row], rng.key(seed, "label views", epoch, ids[row])) for row in rows])
-        for row, found in zip(rows, loaded, strict=True):
-            yield view.batch(found.images.to(device), found.keys), positions[torch.from_numpy(row).to(device)]
+        for found in loader([(ids[row], rng.key(seed, "label views", epoch, ids[row])) for row in rows]):
+            for one in found.lost:
+                say(f"{one.reason}. {source.name(one.instead)} stands in for it")
+            yield view.batch(found.images.to(device), found.keys), torch.from_numpy(position[found.ids]).to(device)
 
     def loss(found: tuple[Tensor, Tensor], number: int) -> Tensor:
         x = found[0].contiguous(memory_format=torch.channels_last)

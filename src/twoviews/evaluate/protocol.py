@@ -15,18 +15,18 @@ from torch import Tensor
 
 from ..base.errors import unknown
 from ..base.files import write_json
+from ..base.work import slug
 from ..nets.base import Encoder
 from ..probes.knn import knn_votes
 from ..sources.source import ImageSource
-from ..sources.spec import Pictures, open_pictures
+from ..sources.spec import Pictures
 from ..training.run import versions
 from . import labels as labelling
 from .config import Asking, Drawing, EvalConfig, amount
 from .intervals import summary
 from .linear import FIXED, PATIENCE, TUNE, VALIDATION, lbfgs
 from .sgd import RATE, sgd
-from .subjects import Named, Subject, gather, named, where, workers_for
-from .work import slug
+from .subjects import Named, Subject, gather, named, pictures_for, where, workers_for
 
 C = TypeVar("C", bound=Drawing)
 
@@ -79,7 +79,7 @@ def options_of(config: type[C], options: dict[str, Any]) -> C:
 def opened(encoder: str | Path | Encoder, images: str | Path | ImageSource, config: Asking) -> tuple[Named, Pictures]:
     """The encoder, at the side that was asked for, and the pictures in its channels."""
     subject = named(encoder, config.size)
-    return subject, open_pictures(images, subject.encoder.spec.channels, config.root, config.download)
+    return subject, pictures_for(subject.encoder, images, config)
 
 
 def _evaluate(verb: str, encoder: str | Path | Encoder, images: str | Path | ImageSource, options: dict[str, Any]) -> Result:

@@ -17,8 +17,9 @@ from ..nets.base import Encoder, Spec
 from ..nets.encoder import fingerprint, from_spec, load_encoder
 from ..nets.names import UNTRAINED, encoder_file, of_library
 from ..probes.features import features
+from ..sources.config import ReadConfig
 from ..sources.source import ImageSource, Small
-from ..sources.spec import Pictures
+from ..sources.spec import Pictures, open_pictures
 from ..training.run import Run
 from ..views.config import ViewConfig
 
@@ -73,6 +74,11 @@ class Named:
         }
 
 
+def pictures_for(net: Encoder, images: str | Path | ImageSource, config: ReadConfig) -> Pictures:
+    """The pictures of a SPEC as this encoder takes them: in its channels and, where the config says nothing else, its range."""
+    return open_pictures(images, net.spec.channels, config, range=net.spec.range)
+
+
 def named(encoder: str | Path | Encoder, size: int = 0) -> Named:
     """RUN folder, .safetensors file, timm:NAME, torchvision:NAME, untrained:NAME, or an encoder as it is; fed at `size` pixels if that is not 0.
 
@@ -92,8 +98,10 @@ def pixels(x: Tensor) -> Tensor:
 
 
 def histogram(x: Tensor, bins: int = 4) -> Tensor:
-    """Colour histogram of each picture, bins³ (gray: bins²) shares, square-rooted (Hellinger). Shapes (n, C, S, S) → (n, bins^…)."""
+    """Colour histogram of each picture, bins³ (gray and each of other channels: bins²) shares, square-rooted (Hellinger). Shapes (n, C, S, S) → (n, bins^…)."""
     n, channels = x.shape[:2]
+    if channels not in (1, 3):  # one histogram a channel: their product would have no end
+        return torch.cat([histogram(x[:, c : c + 1], bins) for c in range(channels)], 1)
     bins = bins if channels == 3 else bins * bins
     level = (x * bins).long().clamp(0, bins - 1).flatten(2)  # (n, C, S·S)
     index = torch.zeros_like(level[:, 0])

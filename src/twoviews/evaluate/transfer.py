@@ -24,13 +24,14 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import reuse_memory
 from ..base.errors import UserError
+from ..base.work import Work, slug, working
 from ..nets.base import Encoder
 from ..nets.classifier import Classifier
 from ..nets.encoder import from_spec
 from ..probes.features import features
 from ..probes.logistic import Logistic
 from ..probes.ridge import L2
-from ..sources.listed import Listed
+from ..sources.files import Files
 from ..sources.names import TRANSFER_SETS
 from ..sources.source import ImageSource, Joined, part
 from ..sources.transfer import TransferSet, held_out, open_set
@@ -43,7 +44,6 @@ from .linear import prepared
 from .metrics import METRICS
 from .protocol import Result, options_of
 from .subjects import Named, named, where, workers_for
-from .work import Work, slug, working
 
 VALIDATION = 0.2
 GRIDS = {
@@ -100,7 +100,7 @@ class Transferring:
     def measure(self, sets: list[TransferSet], folder: Path, absent: list[str]) -> Result:
         """All sets by all ways that were asked for; the table has the paper's lines beside."""
         c, began = self.config, time.perf_counter()
-        settings = {"encoder": self.subject.describe(), **{k: v for k, v in dataclasses.asdict(c).items() if k != "how"}}
+        settings = {"encoder": self.subject.describe(), **{k: v for k, v in c.deciding().items() if k != "how"}}
         with working(folder, "transfer", settings) as work:
             rows = [self.row(work, found, how) for found in sets for how in c.how]
             result = Result("transfer", self.about(sets, absent, began), rows)
@@ -224,7 +224,7 @@ def truth(source: ImageSource) -> Tensor:
     """Labels (n,), or targets (n, classes) where a picture may show several classes."""
     if isinstance(source, Joined):
         return torch.cat([truth(source.first), truth(source.second)])
-    if isinstance(source, Listed) and source.targets is not None:
+    if isinstance(source, Files) and source.targets is not None:
         return torch.from_numpy(source.targets)
     assert source.labels is not None
     return torch.from_numpy(source.labels)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..sources.config import Reading
 from ..views.evaluation import evaluation_view
 
 
@@ -23,6 +24,12 @@ class Spec:
     size: int = 224
     channels: int = 3
     resize: str = "antialias"
+    range: str = "auto"
+
+    @property
+    def reading(self) -> Reading:
+        """How picture files are decoded for this encoder."""
+        return Reading(self.channels, self.range)
 
     def __str__(self) -> str:
         """The architecture in words."""
@@ -39,14 +46,14 @@ class Encoder(nn.Module):
     def preprocess(self, image: Any) -> Tensor:
         """One picture → (C, S, S) float32 in [0, 1], by the evaluation protocol (central crop of 0.875 above 32 px, then resize).
 
-        Takes a PIL image, a uint8 array (H, W) or (H, W, C), or a uint8 tensor (C, H, W).
+        Takes a PIL image, an array (H, W) or (H, W, C), scaled by the range of the training where it is not uint8, or a uint8 tensor (C, H, W).
         """
         from ..sources.decode import from_array, from_pil
 
         if isinstance(image, np.ndarray):
-            image = from_array(image, self.spec.channels)
+            image = from_array(image, self.spec.reading)
         elif not isinstance(image, Tensor):
-            image = from_pil(image, self.spec.channels)
+            image = from_pil(image, self.spec.reading)
         return evaluation_view(image[None], self.spec.size, self.spec.resize)[0]
 
     @torch.inference_mode()

@@ -34,16 +34,17 @@ def encoder(
     channels: int = 3,
     size: int = 224,
     resize: str = "antialias",
+    range: str = "auto",
     pretrained: bool = False,
     seed: int = 0,
 ) -> Encoder:
     """An encoder by name: `resnet18` … `resnet200`, `convnet`, `timm:NAME`, `torchvision:NAME`. Weights are random, keyed by `seed`.
 
-    `width`, `sk`, `stem` shape our own networks; `pretrained` asks timm or torchvision for theirs. `size` and `resize` say how
+    `width`, `sk`, `stem` shape our own networks; `pretrained` asks timm or torchvision for theirs. `size`, `resize` and `range` say how
     `.preprocess` feeds it. Raises UserError for unknown names (with the nearest), stems, widths, and weights that cannot be had.
     """
     check_encoder(name, stem)
-    spec = Spec(name, width, sk, stem, size, channels, resize)
+    spec = Spec(name, width, sk, stem, size, channels, resize, range)
     library, _, rest = name.partition(":")
     if library in LIBRARIES and rest:
         make = timm_encoder if library == "timm" else torchvision_encoder
@@ -64,13 +65,13 @@ def encoder(
     return net
 
 
-def adopt(module: nn.Module, channels: int, size: int, resize: str) -> Encoder:
+def adopt(module: nn.Module, channels: int, size: int, resize: str, range: str = "auto") -> Encoder:
     """Your own nn.Module as an encoder. It takes (N, C, S, S) in [0, 1] and has `num_features`. Raises UserError without it."""
     features = getattr(module, "num_features", None)
     if not isinstance(features, int):
         raise UserError(f"{type(module).__name__} has no integer attribute num_features: give it the length of its output")
     wrapped = Foreign(module, features, (0.0,) * channels, (1.0,) * channels, channels)
-    wrapped.spec = Spec("custom", size=size, channels=channels, resize=resize)
+    wrapped.spec = Spec("custom", size=size, channels=channels, resize=resize, range=range)
     return wrapped
 
 
@@ -110,7 +111,7 @@ def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder
     path = encoder_file(name)
     header = read_header(path)
     spec = Spec(**header["spec"])
-    net = from_spec(spec) if module is None else adopt(module, spec.channels, spec.size, spec.resize)
+    net = from_spec(spec) if module is None else adopt(module, spec.channels, spec.size, spec.resize, spec.range)
     load_weights(net, path, str(spec))
     return net.eval()
 

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from ..base import device as devices
 from ..base.console import track
 from ..base.draws import Keys
-from ..sources.loader import Loader
+from ..base.errors import RunError
+from ..sources.errors import Unreadable
+from ..sources.loader import Loader, Lost, Missing
 from ..sources.source import ImageSource, Picture, Small
 from ..views.evaluation import evaluation_view
 from ..views.pipeline import as_float, as_uint8
@@ -29,13 +31,32 @@ class Cut:
         return torch.cat([as_uint8(evaluation_view(picture.read()[None], self.size, self.resize)) for picture in pictures])
 
 
-def evaluation_batches(source: ImageSource, size: int, resize: str, workers: int = 0, ids: np.ndarray | None = None, what: str = ""):
-    """Evaluation views (n, C, S, S) float32 of a source's pictures, in order, batch by batch."""
+def evaluation_batches(
+    source: ImageSource,
+    size: int,
+    resize: str,
+    workers: int = 0,
+    ids: np.ndarray | None = None,
+    what: str = "",
+    missing: Missing = "refuse",
+    lost: list[Lost] | None = None,
+):
+    """Evaluation views (n, C, S, S) float32 of a source's pictures, in order, batch by batch.
+
+    `missing` as for Loader; `lost` takes the list of what could not be read. Raises RunError for it where `missing` refuses.
+    """
     ids = np.arange(len(source)) if ids is None else ids
     batches = [(part, np.zeros(len(part), np.uint64)) for part in np.array_split(ids, range(BATCH, len(ids), BATCH))]
-    loaded = Loader(source, Cut(size, resize), workers)(batches)
-    for batch in track(loaded, what, len(batches)) if what else loaded:
-        yield evaluation_view(batch.images, size, resize) if isinstance(source, Small) else as_float(batch.images)
+    loaded = Loader(source, Cut(size, resize), workers, missing=missing)(batches)
+    try:
+        for batch in track(loaded, what, len(batches)) if what else loaded:
+            if lost is not None:
+                lost.extend(batch.lost)
+            yield evaluation_view(batch.images, size, resize) if isinstance(source, Small) else as_float(batch.images)
+    except Unreadable as error:
+        raise RunError(
+            f"{str(error).splitlines()[-1]}. It was not looked at before, or has changed: --check full leaves such pictures out"
+        ) from error
 
 
 @torch.inference_mode()
@@ -49,17 +70,18 @@ def features(
     workers: int = 0,
     ids: np.ndarray | None = None,
     what: str = "",
+    missing: Missing = "refuse",
 ) -> Tensor:
     """`net` of each picture's evaluation view: (n, d) float32 on the device. A module is put into evaluation mode for it and back.
 
-    `ids` takes only these pictures; `what` names the progress bar.
+    `ids` takes only these pictures; `what` names the progress bar; `missing` is for pictures that cannot be read.
     """
     device = device or torch.device("cpu")
     training = isinstance(net, nn.Module) and net.training
     if isinstance(net, nn.Module):
         net.eval()
     out = []
-    for x in evaluation_batches(source, size, resize, workers, ids, what):
+    for x in evaluation_batches(source, size, resize, workers, ids, what, missing):
         with devices.autocast(device, precision):
             out.append(net(x.to(device).contiguous(memory_format=torch.channels_last)).float())
     if isinstance(net, nn.Module):

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from ..base import draws as rng
 from ..base.errors import UserError
-from .decode import Unreadable, read_file
-from .folder import SUFFIXES
+from .config import Reading
+from .decode import read_file
+from .errors import Unreadable
+from .files import SUFFIXES
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SHARES = (0.7, 0.15)  # of pictures, for training and validation, where no split is given
@@ -49,7 +51,7 @@ class Boxes:
         """uint8 (C, H, W)."""
         path = self.root / self.paths[index]
         try:
-            return read_file(path, self.channels)
+            return read_file(path, Reading(self.channels))
         except Unreadable as error:
             raise UserError(f"{path}: {error}") from error
 

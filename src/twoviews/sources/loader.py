@@ -1,6 +1,7 @@
 """Batches in a given order: from memory by indexing, from files through worker processes that decode and cut.
 
-A batch is uint8 on the host; what a worker does to a picture is a function of (picture, key), so the number of workers changes nothing.
+A batch is uint8 on the host; what a worker does to a picture is a function of (picture, key), so the number of workers changes nothing. So is
+what stands in for a picture that can no longer be read: another one, drawn by the key of the first.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import signal
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,42 +19,100 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..base.draws import Keys
-from .source import ImageSource, Picture, Small
+from ..base.draws import Keys, extend, uniform
+from ..base.errors import RunError
+from .errors import Unreadable
+from .source import Blank, ImageSource, Picture, Small
+
+
+@dataclasses.dataclass(frozen=True)
+class Lost:
+    """A picture of a batch that could not be read, why, and which one stands at its place (−1: a blank one)."""
+
+    id: int
+    reason: str
+    instead: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Pictures `ids` of the source with their keys; `images` is uint8, (n, C, H, W) from memory or whatever the worker's cut gave."""
+    """Pictures `ids` of the source with their keys; `images` is uint8, (n, C, H, W) from memory or whatever the worker's cut gave.
+
+    `lost` are pictures that could not be read; `ids` and `keys` are then those of what stands in for them.
+    """
 
     ids: NDArray[np.int64]
     keys: Keys
     images: Tensor
+    lost: Sequence[Lost] = ()
 
 
 Cut = Callable[[Sequence[Picture], Keys], Tensor]
+Missing = Literal["refuse", "replace", "blank"]
+TRIES = 100  # unreadable pictures in a row that are stood in for
 
 
 class _Items(Dataset):
-    def __init__(self, source: ImageSource, cut: Cut):
-        self.source, self.cut = source, cut
+    def __init__(self, source: ImageSource, cut: Cut, missing: Missing, pool: NDArray[np.int64] | None):
+        self.source, self.cut, self.missing, self.pool = source, cut, missing, pool
 
-    def __getitems__(self, items: list[tuple[int, int]]) -> Tensor:
+    def __getitems__(self, items: list[tuple[int, int]]) -> tuple[Tensor, NDArray[np.int64], Keys, list[Lost]]:
         """A batch at once: the draws of many pictures cost little more than those of one."""
-        return self.cut([Picture(self.source, index) for index, _ in items], np.array([key for _, key in items], np.uint64))
+        ids, keys = np.array([index for index, _ in items], np.int64), np.array([key for _, key in items], np.uint64)
+        try:
+            return self._cut(ids, keys), ids, keys, []
+        except Unreadable:
+            if self.missing == "refuse":
+                raise
+        lost: list[Lost] = []
+        images = [self._one(ids, keys, row, lost) for row in range(len(ids))]
+        return torch.cat(images), ids, keys, lost
 
-    def __getitem__(self, item: tuple[int, int]) -> Tensor:
+    def _cut(self, ids: NDArray[np.int64], keys: Keys) -> Tensor:
+        return self.cut([Picture(self.source, int(index)) for index in ids], keys)
+
+    def _one(self, ids: NDArray[np.int64], keys: Keys, row: int, lost: list[Lost]) -> Tensor:
+        """One row of a batch, or what stands in for it; ids and keys are put right."""
+        index, key, found = int(ids[row]), keys[row : row + 1], len(lost)
+        for attempt in range(TRIES):
+            try:
+                image = self._cut(ids[row : row + 1], keys[row : row + 1])
+                lost[found:] = [dataclasses.replace(one, instead=int(ids[row])) for one in lost[found:]]
+                return image
+            except Unreadable as error:
+                lost.append(Lost(int(ids[row]), str(error), -1))
+            if self.missing == "blank":
+                return self.cut([Blank(self.source)], key)
+            keys[row : row + 1] = extend(key, "instead", attempt)
+            drawn = int(uniform(keys[row : row + 1], 1)[0, 0] * (len(self.source) if self.pool is None else len(self.pool)))
+            ids[row] = drawn if self.pool is None else self.pool[drawn]
+        raise RunError(
+            f"{self.source.name(index)} cannot be read, nor can {TRIES} others that were drawn in its place; the last: {lost[-1].reason}. "
+            "Are the pictures still there?"
+        )
+
+    def __getitem__(self, item: tuple[int, int]):
         return self.__getitems__([item])
 
 
 class Loader:
     """Reads batches of a source, given as (ids, keys). `cut` makes a batch of pictures of many sizes equal; memory sources do not need it.
 
-    Worker processes are kept from one call to the next. `workers` 0 reads in this process. `pin` prepares batches of files for a GPU; sets in
+    `missing` says what happens to a picture that cannot be read: `refuse` raises Unreadable, `replace` puts another one of `pool` (None: any)
+    there, `blank` a black one. Worker processes are kept from one call to the next. `workers` 0 reads in this process. `pin` prepares batches of files for a GPU; sets in
     memory lie on `device` as a whole, where that has room for four of them, and batches are taken from there.
     """
 
-    def __init__(self, source: ImageSource, cut: Cut, workers: int, pin: bool = False, device: torch.device | None = None):
+    def __init__(
+        self,
+        source: ImageSource,
+        cut: Cut,
+        workers: int,
+        pin: bool = False,
+        device: torch.device | None = None,
+        missing: Missing = "refuse",
+        pool: NDArray[np.int64] | None = None,
+    ):
         self.source, self.plan = source, _Plan()
         self.loader = None
         if isinstance(source, Small):
@@ -61,7 +121,7 @@ class Loader:
                 self.images = self.images.to(device)
         if not isinstance(source, Small):
             self.loader = DataLoader(
-                _Items(source, cut),
+                _Items(source, cut, missing, pool),
                 batch_sampler=self.plan,
                 num_workers=workers,
                 collate_fn=_as_it_is,  # type: ignore[arg-type]
@@ -79,8 +139,13 @@ class Loader:
                 yield Batch(ids, keys, self.images[torch.from_numpy(ids).to(self.images.device)])
             return
         self.plan.batches = batches
-        for (ids, keys), images in zip(batches, self.loader, strict=True):
-            yield Batch(ids, keys, images)
+        try:
+            for images, ids, keys, lost in self.loader:
+                yield Batch(ids, keys, images, lost)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RunError(f"a process that reads pictures ended: {str(error).splitlines()[0]} The last checkpoint is good") from error
 
     def close(self) -> None:
         """Tell the worker processes to end, and wait for them."""
@@ -95,7 +160,7 @@ def _close(reference: weakref.ref[Loader]) -> None:
         loader.close()
 
 
-def _as_it_is(batch: Tensor) -> Tensor:
+def _as_it_is(batch: tuple) -> tuple:
     return batch
 
 

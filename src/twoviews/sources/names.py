@@ -23,12 +23,29 @@ TRANSFER_SETS = (
 SETS = ("digits", "cifar10", "cifar100", "stl10", "fashion-mnist")
 
 
+SHARDS, HUB = "shards:", "hf:"
+LISTS = (".csv", ".tsv", ".parquet")
+
+
 def check_spec(spec: str | Path) -> None:
-    """Raises UserError when a SPEC is neither a known set, nor a folder, nor a Parquet file."""
+    """Raises UserError when a SPEC is neither a known set, nor a folder, a list, a Parquet file, hf:NAME or shards:PATTERN."""
     name, path = str(spec), Path(spec)
-    if name in SETS or path.is_dir():
+    if name.startswith((SHARDS, HUB)):
+        if not name.partition(":")[2]:
+            raise UserError(
+                f"{name} names nothing: {'shards:FOLDER or shards:train-{000..099}.tar' if name == SHARDS else 'hf:NAME or hf:FOLDER'}"
+            )
         return
-    if not path.exists():
+    try:
+        there, folder = path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name[:80]}… is no path: {getattr(error, 'strerror', None) or error}") from error
+    if name in SETS or folder:
+        return
+    if not there:
         raise UserError(f"{name} does not exist: it is neither a path nor one of the sets {', '.join(SETS)}.{nearest(name, SETS)}")
-    if path.suffix != ".parquet":
-        raise UserError(f"{name} is a file; pictures come from a folder, a .parquet file, or one of the sets {', '.join(SETS)}")
+    if path.suffix.lower() not in LISTS:
+        raise UserError(
+            f"{name} is a file; pictures come from a folder, a list ({', '.join(LISTS[:2])}), a .parquet file, one of the sets {', '.join(SETS)}, "
+            "hf:NAME, or shards:PATTERN"
+        )

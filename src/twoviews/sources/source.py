@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base.errors import UserError
+from .config import Reading
+from .decode import decode, header
+from .errors import Unreadable
 
 
 @runtime_checkable
@@ -48,21 +51,84 @@ def shrinks(source: ImageSource) -> bool:
     return callable(getattr(type(source), "size", None))
 
 
+class Encoded:
+    """Pictures that lie somewhere as the bytes of their files, and are decoded when they are read. A kind of source says where the bytes are.
+
+    `skipped` lists what was left out as (name, reason); `remarks` is what there is to say of the rest; `blocks` are the bounds of pictures that
+    are read cheaply together, for sources too large or too far away for any order.
+    """
+
+    how: Reading
+    labels: NDArray[np.int64] | None = None
+    classes: Sequence[str] = ()
+    blocks: NDArray[np.int64] | None = None
+    skipped: Sequence[tuple[str, str]] = ()
+    remarks: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def fingerprint(self) -> str:
+        raise NotImplementedError
+
+    def name(self, index: int) -> str:
+        raise NotImplementedError
+
+    def bytes(self, index: int) -> bytes:
+        """The file as it is. Raises Unreadable."""
+        raise NotImplementedError
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of the whole picture."""
+        found = header(self.bytes(index), self.how)
+        return found.height, found.width
+
+    def read(self, index: int, shrink: float = 1.0) -> Tensor:
+        """uint8 (C, H, W), smaller by up to `shrink` in each direction where that is faster. Raises Unreadable, naming the picture."""
+        try:
+            return decode(self.bytes(index), self.how, shrink)
+        except Unreadable as error:
+            raise Unreadable(f"{self.name(index)}: {error}") from error
+
+
 class Picture:
-    """One picture of a source, not decoded before it is needed."""
+    """One picture of a source, not read before it is needed, and read once."""
 
     def __init__(self, source: ImageSource, index: int):
         self.source, self.index = source, index
-        self.whole = None if shrinks(source) else source.read(index)
+        self.whole = self.data = None
+        if not shrinks(source):
+            self.whole = source.read(index)
+        elif hasattr(source, "bytes"):
+            self.data = source.bytes(index)  # type: ignore[attr-defined]
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the whole picture."""
-        return self.source.size(self.index) if self.whole is None else tuple(self.whole.shape[-2:])  # type: ignore[attr-defined]
+        if self.whole is not None:
+            return tuple(self.whole.shape[-2:])  # type: ignore[return-value]
+        if self.data is None:
+            return self.source.size(self.index)  # type: ignore[attr-defined]
+        found = header(self.data, self.source.how)  # type: ignore[attr-defined]
+        return found.height, found.width
 
     def read(self, shrink: float = 1.0) -> Tensor:
         """uint8 (C, H, W), smaller by up to `shrink` in each direction where that is faster."""
-        return self.source.read(self.index, shrink) if self.whole is None else self.whole  # type: ignore[call-arg]
+        if self.whole is not None:
+            return self.whole
+        if self.data is None:
+            return self.source.read(self.index, shrink)  # type: ignore[call-arg]
+        return decode(self.data, self.source.how, shrink)  # type: ignore[attr-defined]
+
+
+class Blank(Picture):
+    """A black picture in the channels of a source's, where one of its own cannot be read."""
+
+    def __init__(self, source: ImageSource):
+        how = getattr(source, "how", None)
+        self.whole = torch.zeros(how.channels if how else 3, 64, 64, dtype=torch.uint8)
+        self.data = None
 
 
 @dataclasses.dataclass
@@ -124,6 +190,17 @@ class ShrinkingPart(Part):
         return self.source.read(int(self.ids[index]), shrink)  # type: ignore[call-arg]
 
 
+class EncodedPart(ShrinkingPart):
+    """A part of a source of encoded pictures."""
+
+    @property
+    def how(self) -> Reading:
+        return self.source.how  # type: ignore[attr-defined]
+
+    def bytes(self, index: int) -> bytes:
+        return self.source.bytes(int(self.ids[index]))  # type: ignore[attr-defined]
+
+
 @dataclasses.dataclass
 class Joined:
     """Two sources of the same classes as one, the second's pictures behind the first's."""
@@ -166,6 +243,8 @@ def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
         labels = None if source.labels is None else source.labels[ids]
         names = None if source.names is None else [source.names[int(i)] for i in ids]
         return Small(source.images[torch.from_numpy(ids)], labels, source.classes, f"{source.fingerprint}[{len(ids)}]", names)
+    if isinstance(source, (Encoded, EncodedPart)):
+        return EncodedPart(source, ids)
     return ShrinkingPart(source, ids) if shrinks(source) else Part(source, ids)
 
 

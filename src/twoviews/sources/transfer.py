@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..base import draws as rng
 from ..base.errors import UserError, nearest
-from .folder import find
-from .listed import Listed
+from .config import Reading
+from .files import Files, find
 from .names import TRANSFER_SETS
 from .sets import known_set
 from .source import ImageSource, part
@@ -81,14 +81,14 @@ def held_out(source: ImageSource, share: float, *key: int | str) -> tuple[ImageS
     return part(source, np.setdiff1d(np.arange(len(source)), second)), part(source, second)
 
 
-def _listed(root: Path, files: list[Path], labels: list[int], classes: list[str], channels: int) -> Listed:
-    return Listed(root, [file.relative_to(root).as_posix() for file in files], np.array(labels, np.int64), classes, channels)
+def _listed(root: Path, files: list[Path], labels: list[int], classes: list[str], channels: int) -> Files:
+    return Files(root, [file.relative_to(root).as_posix() for file in files], np.array(labels, np.int64), classes, Reading(channels))
 
 
-def _torchvision(maker: str, folder: str = "", **options: Any) -> Callable[[Path, int, bool, str], Listed]:
+def _torchvision(maker: str, folder: str = "", **options: Any) -> Callable[[Path, int, bool, str], Files]:
     """A reader of one split by a torchvision dataset, whose lists of files and labels are taken."""
 
-    def read(root: Path, channels: int, download: bool, split: str) -> Listed:
+    def read(root: Path, channels: int, download: bool, split: str) -> Files:
         from torchvision import datasets
 
         data: Any = getattr(datasets, maker)(str(root / folder), split=split, download=download, **options)
@@ -102,7 +102,7 @@ def _torchvision(maker: str, folder: str = "", **options: Any) -> Callable[[Path
     return read
 
 
-def _official(read: Callable[..., Listed], *splits: str | None) -> Callable[[Path, int, bool], Parts]:
+def _official(read: Callable[..., Files], *splits: str | None) -> Callable[[Path, int, bool], Parts]:
     """Parts by the names of a set's own splits: train, validation or None, test."""
     return lambda root, channels, download: tuple(read(root, channels, download, split) if split else None for split in splits)  # type: ignore[return-value]
 
@@ -124,9 +124,9 @@ def birdsnap(root: Path, channels: int, download: bool) -> Parts:
     classes = sorted({path.split("/")[0] for path in paths})
     number = {name: i for i, name in enumerate(classes)}
 
-    def of(wanted: bool) -> Listed:
+    def of(wanted: bool) -> Files:
         own = [path for path in paths if (path in test) == wanted]
-        return Listed(base / "images", own, np.array([number[p.split("/")[0]] for p in own], np.int64), classes, channels)
+        return Files(base / "images", own, np.array([number[p.split("/")[0]] for p in own], np.int64), classes, Reading(channels))
 
     return of(False), None, of(True)
 
@@ -142,9 +142,9 @@ def sun397(root: Path, channels: int, download: bool) -> Parts:
     classes = lines("ClassName.txt")
     number = {name: i for i, name in enumerate(classes)}
 
-    def of(name: str) -> Listed:
+    def of(name: str) -> Files:
         paths = lines(name)
-        return Listed(base, paths, np.array([number[path.rpartition("/")[0]] for path in paths], np.int64), classes, channels)
+        return Files(base, paths, np.array([number[path.rpartition("/")[0]] for path in paths], np.int64), classes, Reading(channels))
 
     return of("Training_01.txt"), None, of("Testing_01.txt")
 
@@ -157,7 +157,7 @@ def caltech101(root: Path, channels: int, download: bool) -> Parts:
     paths = find(base)
     classes = sorted({path.split("/")[0] for path in paths})
     labels = np.array([classes.index(path.split("/")[0]) for path in paths], np.int64)
-    whole, chosen = Listed(base, paths, labels, classes, channels), []
+    whole, chosen = Files(base, paths, labels, classes, Reading(channels)), []
     for name in range(len(classes)):
         members = np.flatnonzero(labels == name)
         chosen.append(members[rng.permutation(len(members), "caltech101", name)[:CALTECH_TRAINING]])
@@ -193,14 +193,16 @@ def voc2007(root: Path, channels: int, download: bool) -> Parts:
     """VOCdevkit/VOC2007: ImageSets/Main/CLASS_SPLIT.txt says for each picture 1, −1, or 0 (difficult, which does not count)."""
     base = root / "VOCdevkit" / "VOC2007"
 
-    def of(split: str) -> Listed:
+    def of(split: str) -> Files:
         columns: list[NDArray[np.int64]] = []
         names: list[str] = []
         for name in VOC_CLASSES:
             rows = [line.split() for line in (base / "ImageSets" / "Main" / f"{name}_{split}.txt").read_text().splitlines() if line.strip()]
             names = [row[0] for row in rows]
             columns.append(np.array([{"1": 1, "-1": 0, "0": -1}[row[1]] for row in rows], np.int64))
-        return Listed(base / "JPEGImages", [f"{name}.jpg" for name in names], None, VOC_CLASSES, channels, np.stack(columns, 1))
+        return Files(
+            base / "JPEGImages", [f"{name}.jpg" for name in names], None, VOC_CLASSES, Reading(channels), targets=np.stack(columns, 1)
+        )
 
     return of("train"), of("val"), of("test")
 

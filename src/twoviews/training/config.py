@@ -8,14 +8,13 @@ import dataclasses
 from typing import Any, Literal
 
 from ..base.errors import UserError, unknown
-from ..views.config import ViewConfig, setting
-
-# What may differ when a run goes on: where and how fast it computes, not what.
-FREE = frozenset(("device", "workers", "compile", "root", "download", "checkpoint_every", "keep_every", "tensorboard"))
+from ..base.settings import setting
+from ..sources.config import ReadConfig
+from ..views.config import ViewConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig(ViewConfig):
+class TrainConfig(ViewConfig, ReadConfig):
     """All options of training. The defaults are the paper's (Chen et al. 2020) for ImageNet; recipes change them by name."""
 
     recipe: str = setting("auto", "named set of values for the options not given; auto chooses by the pictures (docs/recipes.md)")
@@ -46,28 +45,39 @@ class TrainConfig(ViewConfig):
     weight_decay: float = setting(1e-6, "weight decay of all but norms and biases (paper 2.2)")
     warmup_epochs: float = setting(10.0, "epochs of linear warm-up (paper 2.2)")
     precision: Literal["auto", "fp32", "bf16"] = setting("auto", "auto: bf16 on GPUs, fp32 on CPUs, where it was measured to be faster")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
-    compile: bool = setting(False, "torch.compile the network: most of a minute at the start, then some per cent faster (docs/scaling.md)")
-    workers: int = setting(-1, "processes that decode picture files; -1: one a core")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", free=True)
+    compile: bool = setting(
+        False, "torch.compile the network: most of a minute at the start, then some per cent faster (docs/scaling.md)", free=True
+    )
+    workers: int = setting(-1, "processes that decode picture files; -1: one a core", free=True)
+    shuffle_window: int = setting(
+        16, "shards or row groups whose pictures are mixed at a time (docs/scale.md); other pictures are mixed all at once"
+    )
+    skip_nonfinite: int = setting(0, "steps with a loss or gradient that is not finite that are left out before the run stops")
     log_every: int = setting(10, "steps from one line of log.jsonl to the next")
     monitor_every: int = setting(0, "epochs from one look at the representation to the next; 0: about twenty looks a run")
     monitor_images: int = setting(2000, "pictures that are looked at (never test pictures)")
-    checkpoint_every: int = setting(0, "steps from one checkpoint to the next; 0: about every five minutes")
-    keep_every: int = setting(0, "keep checkpoints at multiples of this step for good; 0: only the newest two")
-    tensorboard: bool = setting(True, "write TensorBoard files into the RUN")
-    root: str = setting("data", "folder of the files of cifar10, cifar100, stl10, fashion-mnist")
-    download: bool = setting(False, "download these files when they are not there")
+    checkpoint_every: int = setting(0, "steps from one checkpoint to the next; 0: about every five minutes", free=True)
+    keep_every: int = setting(0, "keep checkpoints at multiples of this step for good; 0: only the newest two", free=True)
+    tensorboard: bool = setting(True, "write TensorBoard files into the RUN", free=True)
 
-    LEAST = ("batch", "epochs", "log_every", "monitor_images", "head_features")
+    LEAST = ("batch", "epochs", "log_every", "monitor_images", "head_features", "shuffle_window")
     ABOVE = ("temperature", "width")
-    NOT_BELOW = ("learning_rate", "weight_decay", "warmup_epochs", "monitor_every", "checkpoint_every", "keep_every", "chunk")
+    NOT_BELOW = (
+        "learning_rate",
+        "weight_decay",
+        "warmup_epochs",
+        "monitor_every",
+        "checkpoint_every",
+        "keep_every",
+        "chunk",
+        "skip_nonfinite",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum is {self.momentum}; it must be from 0 to below 1")
-        if self.channels not in (1, 3):
-            raise UserError(f"channels is {self.channels}; pictures are read as 1 (gray) or 3 (RGB)")
 
 
 def options() -> dict[str, dataclasses.Field]:
@@ -86,5 +96,5 @@ def resolve(recipe_values: dict[str, Any], given: dict[str, Any]) -> TrainConfig
 
 def differences(old: dict[str, Any], new: TrainConfig) -> list[str]:
     """« name: old → new » for all options that decide what is computed."""
-    values = dataclasses.asdict(new)
-    return [f"{name}: {old.get(name)!r} → {values[name]!r}" for name in values if name not in FREE and old.get(name) != values[name]]
+    known = {**{name: field.default for name, field in options().items()}, **old}  # an option that is newer than the run had its default
+    return [f"{name}: {known[name]!r} → {value!r}" for name, value in new.deciding().items() if known[name] != value]

@@ -9,9 +9,11 @@ import torch
 
 from ..base import processes
 from ..base.errors import RunError
+from ..sources.loader import Batch
 from . import checkpoint
 from .plan import Plan
 from .run import Run
+from .step import NotFinite, Step
 
 
 @contextlib.contextmanager
@@ -30,6 +32,22 @@ def explained(plan: Plan, run: Run) -> Iterator[None]:
                 f"Look for the first message of the others. The same command goes on {where}"
             ) from error
         raise
+
+
+def nonfinite(plan: Plan, step: Step, done: int, batch: Batch, error: NotFinite) -> RunError | processes.Follower:
+    """What to end with when step `done` (from 0) is not finite: said by the first process, and by whichever had the pictures that did it."""
+    suspects = step.suspects(batch)
+    if processes.rank() and not suspects:
+        return processes.Follower(1)
+    rows = suspects or list(range(len(batch.ids)))
+    names = ", ".join(plan.source.name(int(batch.ids[row])) for row in rows[:5]) + (" …" if len(rows) > 5 else "")
+    largest = ", ".join(f"{name} {norm:.3g}" for name, norm in error.largest)
+    what = f"views that are not finite of the pictures {names}" if suspects else f"pictures {names}"
+    return RunError(
+        f"step {done + 1}: the loss is {error.loss}, the gradient's norm {error.norm:.3g} (largest: {largest}); learning rate "
+        f"{plan.schedule(done):.3g}, {what}. Nothing of this step was kept; the last checkpoint is good. Lower --learning-rate or raise "
+        f"--temperature; --skip-nonfinite {max(1, 2 * plan.config.skip_nonfinite)} leaves such steps out"
+    )
 
 
 def out_of_memory(error: BaseException) -> bool:

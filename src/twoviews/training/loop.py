@@ -13,35 +13,36 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base import draws as rng
 from ..base import processes
 from ..base.console import say
 from ..base.device import describe as describe_device
 from ..base.device import reuse_memory
 from ..base.errors import RunError, UserError
-from ..base.files import locked, write_whole
+from ..base.files import locked
 from ..losses.nt_xent import chance, contrastive_metrics
 from ..nets.encoder import save_encoder, save_module
 from ..nets.names import HEAD, WEIGHTS
 from ..probes.features import Cut
 from ..probes.quality import alignment, uniformity, verdict
+from ..sources.files import Files, keep
 from ..sources.loader import Batch, Loader
+from ..sources.order import Batches, Order
 from ..sources.source import ImageSource
 from ..views.pipeline import Views
 from . import checkpoint
 from .check import check
-from .failures import explained
+from .failures import explained, nonfinite
 from .log import Log, Silent
 from .monitors import Monitor, looks
-from .plan import Plan, prepare
+from .plan import PICTURES, Plan, prepare
 from .progress import Progress
 from .run import Run, claim
 from .signals import Signals, Stopped
-from .step import Loss, PairMaker, Step
+from .skipped import list_lost, write_skipped
+from .step import Loss, NotFinite, PairMaker, Step
 
 CHECKPOINT_SECONDS = 300
 
@@ -66,7 +67,7 @@ def train(
     out = Path(out) if out is not None else Path("runs") / (Path(str(images)).name if not isinstance(images, ImageSource) else "own")
     check(None if isinstance(images, ImageSource) else images, out, options)
     joined = processes.join()
-    plan = prepare(images, encoder if isinstance(encoder, nn.Module) else None, options)
+    plan = prepare(images, encoder if isinstance(encoder, nn.Module) else None, options, out)
     if plan.device.type == "cpu":
         reuse_memory()
     with contextlib.ExitStack() as held:
@@ -85,6 +86,8 @@ def _begin(out: Path, plan: Plan, held: contextlib.ExitStack) -> None:
     try:
         held.enter_context(locked(out))
         claim(out, plan.config, plan.origin)
+        if isinstance(plan.source, Files) and not (out / PICTURES).is_file():
+            keep(plan.source, out / PICTURES)
     except UserError:
         if not existed:
             _remove_empty(out)
@@ -103,8 +106,10 @@ class Trainer:
         self.monitor = Monitor(c, plan.source, plan.device, plan.precision, plan.workers)
         self.first = processes.rank() == 0
         cut = getattr(self.views, "crop_pairs", None) or Cut(c.size, c.resize)
-        self.loader = Loader(plan.source, cut, plan.workers, plan.device.type == "cuda", plan.device)
+        self.loader = Loader(plan.source, cut, plan.workers, plan.device.type == "cuda", plan.device, "replace")
         self.done, self.sum, self.looked = 0, torch.zeros((), dtype=torch.float64, device=plan.device), {}
+        self.summed = self.left_out = 0  # steps of this epoch in `sum`; steps of the run that were left out
+        self.lost: dict[str, str] = {}  # pictures that could not be read any more, and why
         self.signals = Signals()
 
     def run_all(self) -> None:
@@ -116,7 +121,8 @@ class Trainer:
                 f"{self.run.path} is finished: {self.config.epochs} epochs, {self.done:,} steps. Measure it with: twoviews linear {self.run.path} IMAGES"
             )
             return
-        self.write_skipped()
+        if self.first:
+            write_skipped(self.run.path, dict(self.plan.pictures.skipped))
         self.announce()
         try:
             with self.signals, Progress(self.plan.steps, self.done) as progress:
@@ -132,6 +138,7 @@ class Trainer:
             state = checkpoint.load(saved[-1], self.model, self.step.optimizer)
             self.done, start = state["step"], state["log_bytes"]
             self.sum.fill_(state["loss_sum"])
+            self.summed, self.left_out = state["summed"], state["left_out"]
             self.looked = state["looked"]
             if self.done < self.plan.steps:
                 say(f"going on from step {self.done:,} of {self.plan.steps:,}")
@@ -139,15 +146,12 @@ class Trainer:
             return Silent()
         return Log(self.run.path, start, self.done, self.config.tensorboard)
 
-    def batches(self, epoch: int, start: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(ids, keys) of this process's part of an epoch's batches from number `start` on.
-
-        The last pictures that fill no batch wait for another epoch.
-        """
-        c, order = self.config, rng.permutation(len(self.plan.source), self.config.seed, "order", epoch)
+    def batches(self, epoch: int, start: int) -> Batches:
+        """This process's part of an epoch's batches from number `start` on. The last pictures that fill no batch wait for another epoch."""
+        c, source = self.config, self.plan.source
+        order = Order(len(source), getattr(source, "blocks", None), c.shuffle_window, c.seed, "order", epoch)
         own = slice(processes.rank() * self.plan.share, (processes.rank() + 1) * self.plan.share)
-        parts = [order[i * c.batch : (i + 1) * c.batch][own] for i in range(start, self.plan.steps_per_epoch)]
-        return [(ids, rng.key(c.seed, "views", epoch, ids)) for ids in parts]
+        return Batches(order, c.batch, own, start, self.plan.steps_per_epoch, c.seed, "views", epoch)
 
     def epoch(self, epoch: int, log: Log, progress: Progress) -> None:
         c, per_epoch = self.config, self.plan.steps_per_epoch
@@ -157,30 +161,60 @@ class Trainer:
             waiting = time.perf_counter()
             batch = next(batches)
             waited = time.perf_counter() - waiting
-            loss, z1, z2 = self.step(batch, self.done)
+            self.lost |= {self.plan.source.name(one.id): one.reason for one in batch.lost}
+            made = self.try_step(epoch, batch, log)
             self.done += 1
-            self.sum += loss
-            logged = self.done % c.log_every == 0
-            if logged or self.plan.device.type == "cpu":
-                self.refuse_nonfinite(loss, batch)
             progress.step(c.batch, waited)
-            last = self.done == (epoch + 1) * per_epoch
-            if logged or last:
-                z1, z2 = (processes.gathered(z, processes.everyone()).flatten(0, 1) for z in (z1, z2))
-            if logged and self.first:
-                self.log_step(log, epoch, loss, z1, z2, progress)
+            logged, last = self.done % c.log_every == 0, self.done == (epoch + 1) * per_epoch
+            if logged:
+                self.refuse_bad(batch)
+            z1 = z2 = None
+            if made is not None and (logged or last):
+                z1, z2 = (processes.gathered(z, processes.everyone()).flatten(0, 1) for z in made[1:])
+                if logged and self.first:
+                    self.log_step(log, epoch, made[0], z1, z2, progress)
             if last:
                 processes.first(functools.partial(self.end_epoch, epoch, log, z1, z2, progress))
                 self.sum.zero_()
+                self.summed = 0
             stop, due = (
                 int(number) for number in processes.largest([self.signals.number or 0, self.due(progress)])
             )  # all at the same step
+            if last or stop or due:
+                list_lost(self.run.path, self.lost)
             if stop or due:
-                self.refuse_nonfinite(loss, batch)
+                self.refuse_bad(batch)
                 processes.first(functools.partial(self.save, log))
                 progress.saved()
             if stop and self.done < self.plan.steps:
                 raise Stopped(stop, self.run.path, self.done) if self.first else processes.Follower(128 + stop)
+
+    def try_step(self, epoch: int, batch: Batch, log: Log) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Loss, z1 and z2 of the next step; None where it was left out, as its loss or gradient was not finite."""
+        try:
+            loss, z1, z2 = self.step(batch, self.done)
+        except NotFinite as error:
+            if self.left_out >= self.config.skip_nonfinite:
+                raise nonfinite(self.plan, self.step, self.done, batch, error) from error
+            self.left_out += 1
+            names = [self.plan.source.name(int(batch.ids[row])) for row in self.step.suspects(batch) or range(len(batch.ids))]
+            line = {
+                "kind": "skip",
+                "step": self.done + 1,
+                "epoch": epoch,
+                "loss": error.loss,
+                "gradient_norm": error.norm,
+                "pictures": names[:5],
+            }
+            log.write(line)
+            say(
+                f"step {self.done + 1} left out: loss {error.loss}, gradient norm {error.norm:.3g}, pictures {', '.join(names[:5])} "
+                f"({self.left_out} of at most {self.config.skip_nonfinite})"
+            )
+            return None
+        self.sum += loss
+        self.summed += 1
+        return loss, z1, z2
 
     def log_step(self, log: Log, epoch: int, loss: Tensor, z1: Tensor, z2: Tensor, progress: Progress) -> None:
         c, n = self.config, len(z1)
@@ -196,24 +230,25 @@ class Trainer:
             "contrast_entropy": entropy.item(),
             "alignment": alignment(z1, z2).item(),
             "uniformity": uniformity(torch.cat([z1, z2])).item(),
+            "gradient_norm": self.step.norm.item(),
             "learning_rate": self.plan.schedule(self.done - 1),
         }
         log.write({**line, **progress.rates()})
         progress.show(line)
 
-    def end_epoch(self, epoch: int, log: Log, z1: Tensor, z2: Tensor, progress: Progress) -> None:
+    def end_epoch(self, epoch: int, log: Log, z1: Tensor | None, z2: Tensor | None, progress: Progress) -> None:
         """One line of the log; every so often a look at the representation, and the encoder written out."""
-        n = len(z1)
+        n = self.config.batch
         line: dict[str, Any] = {
             "kind": "epoch",
             "step": self.done,
             "epoch": epoch + 1,
-            "loss": self.sum.item() / self.plan.steps_per_epoch,
+            "loss": self.sum.item() / max(1, self.summed),
             "loss_chance": chance(n),
         }
         if epoch + 1 in looks(self.config):
             progress.pause()
-            spread = uniformity(torch.cat([z1, z2])).item()
+            spread = uniformity(torch.cat([z1, z2])).item() if z1 is not None and z2 is not None else self.looked.get("uniformity", 0.0)
             self.looked = {"uniformity": spread, **self.monitor(self.plan.encoder)}
             words = verdict(
                 line["loss"],
@@ -240,10 +275,20 @@ class Trainer:
         state = {
             "epoch": self.done // self.plan.steps_per_epoch,
             "loss_sum": self.sum.item(),
+            "summed": self.summed,
+            "left_out": self.left_out,
             "looked": self.looked,
             "log_bytes": log.position(),
             "finished": self.done == self.plan.steps,
         }
+        broken = next(
+            (name for name, value in self.model.state_dict().items() if value.is_floating_point() and not value.isfinite().all()), None
+        )
+        if broken:
+            raise RunError(
+                f"{broken} is not finite after step {self.done} (learning rate {self.plan.schedule(self.done - 1):.3g}): nothing was saved, the last "
+                "checkpoint is good. Lower --learning-rate"
+            )
         checkpoint.save(self.run.path, self.done, self.model, self.step.optimizer, state, self.config.keep_every)
 
     def write_encoder(self, epoch: int) -> None:
@@ -253,29 +298,10 @@ class Trainer:
             c = self.config
             save_module(self.run.path / HEAD, self.plan.head, {"head": c.head, "features": c.head_features, "norm": c.head_norm})
 
-    def write_skipped(self) -> None:
-        """skipped.csv: the pictures that could not be read, with the reason."""
-        import csv
-
-        skipped = self.plan.pictures.skipped
-
-        def fill(part: Path) -> None:
-            with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                csv.writer(file).writerows([("file", "reason"), *skipped])
-
-        if skipped:
-            write_whole(self.run.path / "skipped.csv", fill)
-
-    def refuse_nonfinite(self, loss: Tensor, batch: Batch) -> None:
-        value = loss.item()
-        if not math.isfinite(value):
-            if not self.first:
-                raise processes.Follower(1)
-            names = ", ".join(self.plan.source.name(int(i)) for i in batch.ids[:5])
-            raise RunError(
-                f"the loss is {value} at step {self.done} (learning rate {self.plan.schedule(self.done - 1):.3g}, pictures {names} …). "
-                "Nothing of this step was saved; the last checkpoint is good. Lower --learning-rate or raise --temperature"
-            )
+    def refuse_bad(self, batch: Batch) -> None:
+        """On devices that are not watched at each step: whether any step since the last look was not finite."""
+        if not self.step.watch and self.step.bad.item():
+            raise nonfinite(self.plan, self.step, self.done - 1, batch, NotFinite(math.nan, self.step.norm.item(), self.step.largest()))
 
     def announce(self) -> None:
         plan, c = self.plan, self.config

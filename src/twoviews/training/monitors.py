@@ -32,7 +32,7 @@ class Monitor:
     def __call__(self, encoder: Encoder) -> dict[str, float]:
         """`rank` (RankMe of h), `std` (mean deviation of l2-normalised h times √d, 1 = spread), and with labels `probe` and `knn` (top-1)."""
         c = self.config
-        h = features(encoder, self.source, c.size, c.resize, self.device, self.precision, self.workers, self.ids)
+        h = features(encoder, self.source, c.size, c.resize, self.device, self.precision, self.workers, self.ids, missing="replace")
         unit = torch.nn.functional.normalize(h, dim=1)
         out = {"rank": effective_rank(h), "std": unit.std(0).mean().item() * h.shape[1] ** 0.5}
         if self.labels is not None:

@@ -19,10 +19,13 @@ from ..nets.encoder import adopt, encoder, load_weights, read_header
 from ..nets.head import Head, head
 from ..nets.names import encoder_file, of_library
 from ..optim.schedule import Schedule, official
+from ..sources.files import Files, kept
 from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures, open_pictures
 from .config import TrainConfig, resolve
 from .recipes import choose, recipe
+
+PICTURES = "pictures.parquet"  # of a RUN: the list of its files
 
 
 @dataclasses.dataclass
@@ -64,21 +67,39 @@ class Plan:
         }
 
 
-def settings(images: str | Path | ImageSource, given: dict[str, Any]) -> tuple[Pictures, ImageSource, TrainConfig, list[str]]:
+def settings(
+    images: str | Path | ImageSource, given: dict[str, Any], out: Path | None = None
+) -> tuple[Pictures, ImageSource, TrainConfig, list[str]]:
     """The pictures of a SPEC, the part that trains, every option resolved, and what was decided for the user.
 
     Raises UserError for unknown options (with the nearest name), wrong values, and pictures that are not there.
     """
     early = resolve({}, given)
     pictures, source = _open(images, early, given)
-    config, notes = _decide(pictures.spec, source, given)
+    notes = list(pictures.remarks)
+    if out is not None and (out / PICTURES).is_file() and isinstance(source, Files):
+        before = kept(source, out / PICTURES)
+        if before is not None and before is not source:
+            notes.append(
+                f"the pictures are no longer those of the beginning ({len(before):,}): the run goes on with these; what is gone is stood in for"
+            )
+            source = before
+    config, more = _decide(pictures.spec, source, given)
+    notes += more
+    if config.channels not in (1, 3) and config.strength > 0:
+        notes.append(
+            f"{config.channels} channels: saturation, hue and gray make no sense and are left out; brightness, contrast, blur, crop and flip stay"
+        )
     return pictures, source, config, notes
 
 
-def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: dict[str, Any]) -> Plan:
-    """Open the pictures, resolve the options, build the networks. Raises UserError for whatever the user can mend."""
+def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: dict[str, Any], out: Path | None = None) -> Plan:
+    """Open the pictures, resolve the options, build the networks. Raises UserError for whatever the user can mend.
+
+    A run that goes on in `out` goes on with the pictures it began with.
+    """
     device = devices.pick(given.get("device", "auto"))
-    pictures, source, config, notes = settings(images, given)
+    pictures, source, config, notes = settings(images, given, out)
     if len(source) < 2:
         raise UserError(
             f"{pictures.spec} holds {len(source)} picture; contrastive learning needs at least 2, and some hundred to learn anything"
@@ -135,7 +156,7 @@ def _divide(config: TrainConfig) -> None:
 
 def _open(images: str | Path | ImageSource, config: TrainConfig, given: dict[str, Any]) -> tuple[Pictures, ImageSource]:
     channels = recipe(config.recipe).values.get("channels", 3) if config.recipe != "auto" else 1 if str(images) == "digits" else 3
-    pictures = open_pictures(images, given.get("channels", channels), config.root, config.download)
+    pictures = open_pictures(images, given.get("channels", channels), config)
     return pictures, pictures.training
 
 
@@ -164,8 +185,8 @@ def _decide(spec: str, source: ImageSource, given: dict[str, Any]) -> tuple[Trai
 
 def _network(config: TrainConfig, module: nn.Module | None, given: dict[str, Any]) -> Encoder:
     if module is not None:
-        return adopt(module, config.channels, config.size, config.resize)
-    make = {"channels": config.channels, "size": config.size, "resize": config.resize, "seed": config.seed}
+        return adopt(module, config.channels, config.size, config.resize, config.range)
+    make = {"channels": config.channels, "size": config.size, "resize": config.resize, "range": config.range, "seed": config.seed}
     shape = {"width": config.width, "sk": config.sk, "stem": config.stem}
     if not config.init:
         return encoder(config.encoder, **shape, **make)

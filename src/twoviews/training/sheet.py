@@ -105,7 +105,8 @@ def compose(rows: list, spec: str, config: ViewConfig) -> Image.Image:
 
 
 def to_pil(view: Tensor) -> Image.Image:
-    """(C, H, W) in [0, 1] → a square cell; small pictures keep their pixels visible."""
+    """(C, H, W) in [0, 1] → a square cell; small pictures keep their pixels visible. Of other channels than gray and RGB the first are shown."""
+    view = view if len(view) in (1, 3) else view[:3] if len(view) > 3 else view[:1]
     array = (view.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).convert("RGB")
     scale = CELL / max(picture.size)

@@ -8,6 +8,7 @@ be spread over processes, each with its share of the pictures: loss, batch norma
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -24,6 +25,15 @@ from ..optim.lars import LARS, split
 from ..optim.schedule import Schedule
 from ..sources.loader import Batch
 from .config import TrainConfig
+
+
+class NotFinite(Exception):
+    """A step whose loss or gradient is not finite, before anything was changed by it."""
+
+    def __init__(self, loss: float, norm: float, largest: list[tuple[str, float]]):
+        super().__init__(f"loss {loss}, gradient norm {norm}")
+        self.loss, self.norm, self.largest = loss, norm, largest
+
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 PairMaker = Callable[..., tuple[Tensor, Tensor]]
@@ -47,9 +57,16 @@ class Step:
         self.model, self.loss, self.group = nn.Sequential(encoder, head), loss, processes.everyone()
         self.network = torch.compile(self.model) if config.compile else self.model
         self.optimizer = make_optimizer(config, encoder, head)
+        # where looking waits for no device, or the user wants to go on without the step, each is looked at; else the next that is logged or saved
+        self.watch = device.type == "cpu" or config.skip_nonfinite > 0
+        self.norm = self.bad = torch.zeros((), device=device)
 
     def __call__(self, batch: Batch, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Step `number` (from 0) on this process's pictures. Returns the loss of all and this process's z1, z2, each (n, out)."""
+        """Step `number` (from 0) on this process's pictures. Returns the loss of all and this process's z1, z2, each (n, out).
+
+        Raises NotFinite, and leaves weights, statistics and optimizer as they were, where each step is watched.
+        """
+        before = [buffer.clone() for buffer in self.model.buffers()] if self.config.skip_nonfinite else []
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule(number)
         images, n = batch.images.to(self.device, non_blocking=True), len(batch.ids)
@@ -76,8 +93,26 @@ class Step:
             again = made if made.requires_grad else project(part)
             again.backward(torch.cat([dz1[part], dz2[part]]).to(again.dtype))
         processes.sum_gradients(self.model.parameters(), self.group)
+        self.norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        bad = ~(loss.isfinite() & self.norm.isfinite())
+        if self.watch and bad:
+            for buffer, value in zip(self.model.buffers(), before, strict=False):
+                buffer.copy_(value)
+            raise NotFinite(loss.item(), self.norm.item(), self.largest())
+        self.bad = self.bad + bad
         self.optimizer.step()
         return loss, z1, z2
+
+    def largest(self, count: int = 3) -> list[tuple[str, float]]:
+        """The parameters with the largest gradients, and their norms; what is not finite counts as largest."""
+        norms = [(name, p.grad.norm().item()) for name, p in self.model.named_parameters() if p.grad is not None]
+        return sorted(norms, key=lambda found: found[1] if math.isfinite(found[1]) else math.inf, reverse=True)[:count]
+
+    def suspects(self, batch: Batch) -> list[int]:
+        """The rows of a batch whose views are not finite."""
+        views = self.views(batch.images.to(self.device), batch.keys)
+        fine = torch.stack([x.flatten(1).isfinite().all(1) for x in views]).all(0)
+        return (~fine).nonzero()[:, 0].tolist()
 
     def slopes(self, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The loss of all processes' pairs, and its gradient by this process's z1 and z2, each (n, out)."""

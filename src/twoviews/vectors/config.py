@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..base.errors import UserError
-from ..views.config import Checked, setting
+from ..base.settings import setting
+from ..sources.config import ReadConfig
 
 SHOWN = (".png", ".html", ".json")
 
@@ -21,16 +22,14 @@ def check_shown(out: Path) -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EmbedConfig(Checked):
+class EmbedConfig(ReadConfig):
     """How vectors are made."""
 
     layer: Literal["h", "z"] = setting("h", "h, what downstream work uses (paper 4.2), or z behind the projection head; z needs a RUN")
     size: int = setting(0, "side in pixels at which pictures are given to the encoder; 0: that of its training")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
-    workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", free=True)
+    workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense", free=True)
     seed: int = setting(0, "what all random numbers are keyed by")
-    root: str = setting("data", "folder of the files of cifar10, cifar100, stl10, fashion-mnist")
-    download: bool = setting(False, "download these files when they are not there")
 
     NOT_BELOW = ("size",)
 

@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..base.errors import UserError
 from ..base.files import write_json, write_text, write_whole
-from ..sources.decode import Unreadable, read_file
-from ..sources.source import ImageSource
+from ..sources.config import ReadConfig, Reading
+from ..sources.decode import read_file
+from ..sources.errors import Unreadable
 from ..sources.spec import open_pictures
 from ..training.sheet import CELL, to_pil
 from ..views.pipeline import as_float
@@ -83,29 +84,36 @@ class Album:
 
     def __init__(self, vectors: Vectors):
         self.vectors, self.pictures = vectors, vectors.pictures
-        self.starts: dict[str, int] = {}
-        for i, split in enumerate(vectors.splits):
-            self.starts.setdefault(split, i)
 
     def cell(self, row: int, *lines: str) -> Cell:
         """The picture of a row of the vectors, with its path, label and more lines."""
         v = self.vectors
         if self.pictures is None:
-            channels = v.about["preprocessing"]["channels"]
-            self.pictures = open_pictures(v.about["images"]["spec"], channels)
+            self.pictures = open_pictures(
+                v.about["images"]["spec"], v.about["preprocessing"]["channels"], ReadConfig(**v.about.get("reading", {}))
+            )
             if {name: part.fingerprint for name, part in self.pictures.splits.items()} != v.about["images"]["fingerprints"]:
                 raise UserError(
                     f"the pictures of {v.about['images']['spec']} are others than those the vectors were made of: embed them again"
                 )
-        source: ImageSource = self.pictures.splits[v.splits[row]]
+        source, first = self.pictures.splits[v.splits[row]], 0
+        for split, before in self.pictures.splits.items():
+            if split == v.splits[row]:
+                break
+            first += len(before)
         text = [line for line in (v.paths[row], v.labels[row], *lines) if line]
-        return Cell(to_pil(as_float(source.read(row - self.starts[v.splits[row]]))), text)
+        return Cell(to_pil(as_float(source.read(int(v.ids[row]) - first))), text)
 
 
-def query_cell(path: str, channels: int) -> Cell:
+def reading_of(vectors: Vectors) -> Reading:
+    """How the pictures behind vectors were decoded."""
+    return ReadConfig(**vectors.about.get("reading", {})).reading(vectors.about["preprocessing"]["channels"])
+
+
+def query_cell(path: str, how: Reading) -> Cell:
     """A query's picture."""
     try:
-        return Cell(to_pil(as_float(read_file(Path(path), channels))), [Path(path).name, "query"], True)
+        return Cell(to_pil(as_float(read_file(Path(path), how))), [Path(path).name, "query"], True)
     except Unreadable as error:
         raise UserError(f"{path} is no picture that can be read: {error}") from error
 

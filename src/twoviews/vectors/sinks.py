@@ -27,9 +27,9 @@ LANCE, TABLE = "lance:", "vectors"
 
 @dataclasses.dataclass
 class Vectors:
-    """Vectors (n, d) float32 with their pictures' paths, splits and labels (None where unknown); `about` is their provenance.
+    """Vectors (n, d) float32 with their pictures' paths, splits, labels (None where unknown) and numbers `ids` over all splits.
 
-    `pictures` are the pictures themselves where they are open.
+    `about` is their provenance, `pictures` are the pictures themselves where they are open. A picture that could not be read has no row.
     """
 
     h: Tensor
@@ -37,6 +37,7 @@ class Vectors:
     splits: list[str]
     labels: list[str | None]
     about: dict[str, Any]
+    ids: np.ndarray
     pictures: Pictures | None = None
 
     def __len__(self) -> int:
@@ -101,7 +102,7 @@ def merge(parts: list[Path], target: str) -> None:
         try:
             vectors = np.lib.format.open_memmap(raw, "w+", np.float32, (count, features))
             at = 0
-            text: dict[str, list] = {name: [] for name in ("path", "split", "label")}
+            text: dict[str, list] = {name: [] for name in ("id", "path", "split", "label")}
             for part in parts:
                 table = pq.read_table(part)
                 vectors[at : at + len(table)] = matrix(table)
@@ -160,16 +161,18 @@ def from_table(table: pa.Table, spec: str) -> Vectors:
         )
     table = table.sort_by("id")
     texts = [table.column(name).to_pylist() for name in ("path", "split", "label")]
-    return Vectors(torch.from_numpy(matrix(table).copy()), texts[0], texts[1], texts[2], json.loads(about))
+    return Vectors(torch.from_numpy(matrix(table).copy()), texts[0], texts[1], texts[2], json.loads(about), table.column("id").to_numpy())
 
 
 def _from_npz(path: Path) -> Vectors:
     try:
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("its parts are packed, which could unpack to any size")
         with np.load(path, allow_pickle=False) as data:
             texts = [data[name].tolist() for name in ("path", "split", "label")]
-            return Vectors(
-                torch.from_numpy(data["vector"]), texts[0], texts[1], [t or None for t in texts[2]], json.loads(str(data["about"]))
-            )
+            about = json.loads(str(data["about"]))
+            return Vectors(torch.from_numpy(data["vector"]), texts[0], texts[1], [t or None for t in texts[2]], about, data["id"])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} was not written by twoviews embed: {error}") from error
 

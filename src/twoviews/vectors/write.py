@@ -16,15 +16,18 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import autocast
 from ..base.errors import UserError
-from ..evaluate.subjects import named, where, workers_for
-from ..evaluate.work import slug, working
+from ..base.work import slug, working
+from ..evaluate.subjects import named, pictures_for, where, workers_for
 from ..nets.base import Encoder
 from ..nets.classifier import load_head
 from ..nets.encoder import fingerprint
 from ..probes.features import evaluation_batches
-from ..sources.decode import Unreadable, read_file
+from ..sources.config import READ
+from ..sources.decode import read_file
+from ..sources.errors import Unreadable
+from ..sources.loader import Lost
 from ..sources.source import ImageSource
-from ..sources.spec import Pictures, open_pictures
+from ..sources.spec import Pictures
 from ..training.run import versions
 from ..views.evaluation import evaluation_view
 from . import sinks
@@ -58,7 +61,7 @@ class Embedder:
     def file(self, path: str | Path) -> Tensor:
         """The vector of one picture file, (d,). Raises UserError when it is none."""
         try:
-            image = read_file(Path(path), self.spec.channels)
+            image = read_file(Path(path), self.config.reading(self.spec.channels, self.spec.range))
         except (Unreadable, OSError) as error:
             raise UserError(f"{path} is no picture that can be read: {error}") from error
         return self(evaluation_view(image[None], self.spec.size, self.spec.resize))[0]
@@ -75,6 +78,7 @@ class Embedder:
                 "fingerprints": {name: part.fingerprint for name, part in pictures.splits.items()},
                 "count": sum(map(len, pictures.splits.values())),
             },
+            "reading": {name: getattr(self.config, name) for name in READ} | {"range": self.config.reading(3, self.spec.range).range},
             "versions": versions(),
         }
 
@@ -98,7 +102,7 @@ def embed(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: 
 
 def opened(images: str | Path | ImageSource, embedder: Embedder) -> Pictures:
     """The pictures of a SPEC in the encoder's channels."""
-    return open_pictures(images, embedder.spec.channels, embedder.config.root, embedder.config.download)
+    return pictures_for(embedder.subject.encoder, images, embedder.config)
 
 
 def refuse_target(out: str) -> None:
@@ -146,13 +150,17 @@ def _split(embedder: Embedder, source: ImageSource, name: str, first: int, parts
     workers = workers_for(embedder.config.workers, source)
     spec = embedder.spec
     ready: list[Tensor] = []
+    lost: list[Lost] = []
     at = 0
-    for views in evaluation_batches(source, spec.size, spec.resize, workers, np.concatenate(ranges), "embedding"):
+    for views in evaluation_batches(source, spec.size, spec.resize, workers, np.concatenate(ranges), "embedding", "blank", lost):
         ready.append(embedder(views))
         if sum(map(len, ready)) == len(ranges[at]):
-            ids = ranges[at]
-            sinks.write_part(parts[at][0], source, ids, first, name, torch.cat(ready), about)
-            ready, at = [], at + 1
+            ids, h = ranges[at], torch.cat(ready)
+            kept = ~np.isin(ids, [one.id for one in lost])
+            sinks.write_part(parts[at][0], source, ids[kept], first, name, h[torch.from_numpy(kept)], about)
+            for one in lost:
+                say(f"{one.reason}. It has no vector")
+            ready, lost[:], at = [], [], at + 1
 
 
 def vectors_of(embedder: Embedder, images: str | Path | ImageSource) -> Vectors:

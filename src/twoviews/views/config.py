@@ -3,42 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
-from ..base.errors import UserError, unknown
-
-
-def setting(default, text: str):
-    """A dataclass field with the line of help that the command line and the documentation show."""
-    return dataclasses.field(default=default, metadata={"help": text})
-
-
-class Checked:
-    """A configuration that refuses wrong values: choices are those of its Literal fields; a class names its bounds, which add up over its bases.
-
-    Raises UserError.
-    """
-
-    LEAST: ClassVar[tuple[str, ...]] = ()  # at least 1
-    ABOVE: ClassVar[tuple[str, ...]] = ()  # above 0
-    NOT_BELOW: ClassVar[tuple[str, ...]] = ()  # at least 0
-
-    def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise unknown(name, str(getattr(self, name)), get_args(kind))
-        for name in self._all("LEAST"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in self._all("ABOVE"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in self._all("NOT_BELOW"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
-
-    def _all(self, bound: str) -> dict[str, None]:
-        return dict.fromkeys(name for base in type(self).__mro__ for name in base.__dict__.get(bound, ()))
+from ..base.errors import UserError
+from ..base.settings import Checked, setting
+from ..sources.config import check_channels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +15,9 @@ class ViewConfig(Checked):
     """How a picture becomes a view (Chen et al. 2020, appendix A). Shares and probabilities are in [0, 1]."""
 
     size: int = setting(224, "side of a view in pixels")
-    channels: int = setting(3, "channels of a view: 3 = RGB, 1 = gray")
+    channels: int = setting(
+        3, "channels of a view: 3 = RGB, 1 = gray, up to 16 = the files' own (.npy, TIFF); these get no hue, saturation and gray"
+    )
     crop: Literal["official", "torchvision"] = setting(
         "official", "rule for the crop box: the official code's or torchvision's (docs/fidelity.md)"
     )
@@ -87,7 +58,6 @@ class ViewConfig(Checked):
             raise UserError("crop_min is 0; the smallest crop must have an area")
         if self.size < 4:
             raise UserError(f"size is {self.size}; a view needs at least 4 pixels a side")
-        if self.channels < 1:
-            raise UserError(f"channels is {self.channels}; it must be at least 1")
+        check_channels(self.channels)
         if self.strength > 1.25 and self.color == "official":
             raise UserError(f"strength is {self.strength}; above 1.25 a contrast factor would be negative (TensorFlow refuses it too)")

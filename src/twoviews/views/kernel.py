@@ -29,9 +29,9 @@ compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"co
 
 
 def covers(config: ViewConfig) -> bool:
-    """Whether views of this config are made here: without moves, stroke and noise, and with 1 or 3 channels."""
+    """Whether views of this config are made here: without moves, stroke and noise."""
     c = config
-    return c.channels in (1, 3) and not (c.rotate or c.zoom or c.shear or c.shift or c.warp or c.stroke or c.noise)
+    return not (c.rotate or c.zoom or c.shear or c.shift or c.warp or c.stroke or c.noise)
 
 
 def render(images: Tensor, draws: Draws, config: ViewConfig, cut: bool) -> Tensor:
@@ -43,8 +43,8 @@ def render(images: Tensor, draws: Draws, config: ViewConfig, cut: bool) -> Tenso
     out = torch.empty(views, c.channels, c.size, c.size)
     official = c.color == "official"
     order = np.where(d.jitter[:, None], d.order, -1)
-    if c.channels == 1:
-        order = np.where(order < len(meaning(c.color, 1)), order, -1)  # what needs colours comes last in OPERATIONS
+    if c.channels != 3:
+        order = np.where(order < len(meaning(c.color, c.channels)), order, -1)  # what needs colours comes last in OPERATIONS
     gray = d.gray & (c.channels == 3)
     numbers = (d.box, d.flip, order, d.factors.astype(f32), gray, d.sigma.astype(f32))
     where = (images.contiguous().numpy(), cut, *numbers, FILTERS[c.resize], official, c.size // 10 // 2, out.numpy())
@@ -190,7 +190,7 @@ def _brightness(planes: Any, factor: Any) -> None:
 @compiled
 def _contrast(planes: Any, factor: Any, official: bool) -> None:
     channels = len(planes)
-    means = np.zeros(3, np.float32)
+    means = np.zeros(channels, np.float32)
     for c in range(channels):
         total, plane = ZERO, planes[c]
         for i in range(len(plane)):
@@ -198,6 +198,8 @@ def _contrast(planes: Any, factor: Any, official: bool) -> None:
         means[c] = total / f32(len(plane))
     if channels == 3 and not official:
         means[:] = RED * means[0] + GREEN * means[1] + BLUE * means[2]
+    elif not official:
+        means[:] = means.sum() / f32(channels)
     for c in range(channels):
         mean, plane = means[c], planes[c]
         for i in range(len(plane)):

@@ -1,4 +1,4 @@
-"""The folder of a long evaluation: it keeps every part that is finished, so that the same command goes on after any kill."""
+"""The folder of a long job: it keeps every part that is finished, so that the same command goes on after any kill."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..base import processes
-from ..base.errors import UserError
-from ..base.files import locked, read_json, write_json
+from . import processes
+from .errors import UserError
+from .files import locked, read_json, write_json
 
 SETTINGS, DONE = "work.json", "result.json"
-WHERE = ("device", "workers", "root", "download")  # settings that decide where, not what
 
 
 class Work:
-    """A folder of one evaluation with its settings; parts in subfolders, each with a result.json once it is done."""
+    """A folder of one job with its settings; parts in subfolders, each with a result.json once it is done."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -45,7 +44,7 @@ def slug(text: str) -> str:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raises UserError when `path` is a file, or a folder with something in it that is no evaluation's."""
+    """Raises UserError when `path` is a file, or a folder with something in it that is no job's of ours."""
     if path.is_file():
         raise UserError(f"--out {path} is a file; it is to be a folder")
     if path.is_dir() and not (path / SETTINGS).is_file() and any(p.name != "lock" for p in path.iterdir()):
@@ -54,7 +53,7 @@ def refuse_foreign(path: Path) -> None:
 
 @contextlib.contextmanager
 def working(path: Path, verb: str, settings: dict[str, Any]) -> Iterator[Work]:
-    """Lock and claim a folder for an evaluation. Raises UserError when it holds another one; the message lists what differs."""
+    """Lock and claim a folder for a job. Raises UserError when it holds another one; the message lists what differs."""
     refuse_foreign(path)
     with contextlib.ExitStack() as held:
         processes.first(lambda: _claim(path, {"verb": verb, **settings}, held))
@@ -68,7 +67,7 @@ def _claim(path: Path, settings: dict[str, Any], held: contextlib.ExitStack) -> 
         write_json(path / SETTINGS, settings)
         return
     before = read_json(path / SETTINGS)
-    other = [f"{k}: {before.get(k)!r} → {v!r}" for k, v in settings.items() if k not in WHERE and before.get(k) != v]
+    other = [f"{k}: {before.get(k)!r} → {v!r}" for k, v in settings.items() if before.get(k) != v]
     if other:
         raise UserError(
             f"{path} was begun with other settings, and goes on only as it began. Changed: {'; '.join(other)}. Use another --out, or remove the folder"

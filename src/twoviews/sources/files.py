@@ -1,0 +1,219 @@
+"""Picture files below a folder: found once, sorted, checked. What a folder, a list and a set with split files have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..base import draws as rng
+from ..base.console import track
+from ..base.errors import UserError
+from ..base.files import write_whole
+from .config import ReadConfig, Reading
+from .decode import Header, decode, header, read_bytes
+from .errors import Unreadable
+from .source import Encoded
+
+SUFFIXES = frozenset(
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif",
+        ".heic", ".heif", ".npy", ".dcm",
+    )
+)  # fmt: skip
+SPLITS = {
+    "train": "train", "training": "train", "test": "test", "testing": "test", "val": "test", "validation": "test", "valid": "test",
+    "unlabelled": "unlabelled", "unlabeled": "unlabelled",
+}  # fmt: skip
+FULL = 100_000  # files up to which each is decoded once before a run
+CHUNK = 4096  # files that are looked at together
+GONE = 0.9  # share of its files with which a run goes on
+TINY = 8  # pixels: a side below makes no sensible crop
+
+
+class Files(Encoded):
+    """Files `names` below `root`, with labels if there are any. Names lie in one Arrow array: worker processes share its memory.
+
+    `targets` (n, classes) holds 1, 0, or −1 (does not count) where a picture may show several classes.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        names: Sequence[str] | pa.LargeBinaryArray,
+        labels: NDArray[np.int64] | None,
+        classes: Sequence[str],
+        how: Reading,
+        *,
+        skipped: Sequence[tuple[str, str]] = (),
+        remarks: Sequence[str] = (),
+        targets: NDArray[np.int64] | None = None,
+    ):
+        self.root, self.labels, self.classes, self.how, self.targets = root, labels, classes, how, targets
+        self.names: pa.LargeBinaryArray = names if isinstance(names, pa.LargeBinaryArray) else stored(names)
+        self.skipped, self.remarks = list(skipped), list(remarks)
+        self._fingerprint = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of names, sizes in bytes, labels and targets."""
+        if not self._fingerprint:
+            digest = hashlib.sha256()
+            for index in range(len(self)):
+                name = self.names[index].as_py()
+                try:
+                    length = os.stat(os.path.join(os.fsencode(self.root), name)).st_size  # noqa: PTH116, PTH118 (a million times)
+                except OSError:
+                    length = -1
+                digest.update(name + b"\0%d\0" % length)
+            for values in (self.labels, self.targets):
+                digest.update(b"" if values is None else values.tobytes())
+            self._fingerprint = digest.hexdigest()[:16]
+        return self._fingerprint
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        return os.fsdecode(self.names[index].as_py())
+
+    def path(self, index: int) -> Path:
+        return self.root / self.name(index)
+
+    def bytes(self, index: int) -> bytes:
+        return read_bytes(self.path(index))
+
+
+def stored(names: Sequence[str]) -> pa.LargeBinaryArray:
+    """File names as one Arrow array of their bytes."""
+    return pa.array([os.fsencode(name) for name in names], pa.large_binary())
+
+
+def keep(source: Files, path: Path) -> None:
+    """Write the list of a source's files, so that a run goes on with it whatever becomes of the folder."""
+    about = {b"fingerprint": source.fingerprint.encode()}
+    table = pa.table({"name": source.names}, schema=pa.schema([("name", pa.large_binary())], about))
+    write_whole(path, lambda part: pq.write_table(table, part))
+
+
+def kept(source: Files, path: Path) -> Files | None:
+    """The source as it was when its list was written to `path`, if that was another; None where most of its files are no longer there.
+
+    Files that are gone are met, and stood in for, when they are read.
+    """
+    try:
+        table = pq.read_table(path)
+        fingerprint = (table.schema.metadata or {})[b"fingerprint"].decode()
+        names: pa.LargeBinaryArray = table.column("name").combine_chunks()
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}): the list of this run's pictures cannot be read") from error
+    if fingerprint == source.fingerprint:
+        return source
+    still = pc.sum(pc.is_in(names, value_set=source.names)).as_py() or 0  # type: ignore[attr-defined]
+    if still < GONE * len(names):
+        return None
+    before = Files(source.root, names, None, [], source.how, skipped=source.skipped, remarks=source.remarks)
+    before._fingerprint = fingerprint
+    return before
+
+
+@dataclasses.dataclass
+class Checked:
+    """What a look at files found: which are `good`, why others are not, and what there is to say of the good ones."""
+
+    good: NDArray[np.int64]
+    skipped: list[tuple[str, str]]
+    remarks: list[str]
+
+
+def check(source: Files, config: ReadConfig) -> Checked:
+    """Look at each file as `config.check` says. Files of several frames, and tiny ones, are remarked on."""
+    n, how = len(source), source.how
+    depth = config.check if config.check != "auto" else "full" if n <= FULL else "header"
+    if depth == "none":
+        return Checked(np.arange(n), [], [])
+
+    def one(index: int) -> Header | str:
+        try:
+            if depth == "header":
+                path = source.path(index)
+                return header(path, how) if path.is_file() else header(read_bytes(path), how)
+            data = source.bytes(index)
+            height, width = decode(data, how).shape[1:]
+            return Header(height, width, header(data, how).frames)
+        except Unreadable as error:
+            return str(error)
+
+    good: list[NDArray[np.int64]] = []
+    skipped: list[tuple[str, str]] = []
+    several: list[str] = []
+    tiny: list[str] = []
+    counts = [0, 0]
+    starts = range(0, n, CHUNK)
+    with ThreadPoolExecutor() as pool:
+        for start in track(starts, "checking pictures", len(starts)):
+            ids = np.arange(start, min(start + CHUNK, n))
+            found = list(pool.map(one, ids.tolist()))
+            fine = np.array([isinstance(f, Header) for f in found])
+            good.append(ids[fine])
+            for index, f in zip(ids.tolist(), found, strict=True):
+                if isinstance(f, str):
+                    skipped.append((source.name(index), f))
+                    continue
+                for place, (odd, names) in enumerate(((f.frames > 1, several), (min(f.height, f.width) < TINY, tiny))):
+                    counts[place] += odd
+                    if odd and len(names) < 3:
+                        names.append(source.name(index))
+    remarks = []
+    if counts[0]:
+        remarks.append(f"{counts[0]} files hold several frames or pages: the first is taken ({shown(several, counts[0])})")
+    if counts[1]:
+        remarks.append(f"{counts[1]} pictures have a side below {TINY} px ({shown(tiny, counts[1])})")
+    return Checked(np.concatenate(good) if good else np.arange(0), skipped, remarks)
+
+
+def shown(names: list[str], count: int) -> str:
+    """Some names, in a form that cannot harm a terminal."""
+    return ", ".join(repr(name)[1:-1] for name in names) + (", …" if count > len(names) else "")
+
+
+def natural(text: str) -> tuple[int, float, str]:
+    """A key that sorts numbers in their order, before words."""
+    return (0, float(text), text) if text.isdecimal() else (1, 0.0, text)
+
+
+def sample(n: int, count: int = 64) -> list[int]:
+    """Some of n pictures, keyed, from all over the set."""
+    return rng.subset(n, min(n, count), "sample").tolist()
+
+
+def find(root: Path) -> list[str]:
+    """Picture files below `root` by their ending, as sorted relative paths with forward slashes. Hidden files and folders are left out.
+
+    Links to files count as files; links to folders are not followed, so that a loop cannot catch us; pipes and sockets are no files.
+    """
+    found: list[str] = []
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(root / folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{folder}{entry.name}/")
+                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and not entry.is_dir():  # noqa: PTH122 (a million times)
+                        found.append(folder + entry.name)
+        except PermissionError as error:
+            raise UserError(f"the folder {error.filename} may not be read: give this user the right to, or take it away") from error
+    return sorted(found)

@@ -1,0 +1,154 @@
+"""Pictures that Pillow does not know: NumPy's .npy, DICOM, TIFF with other channels than RGB. Bytes → array (H, W, C) of the file's own type.
+
+None of these readers runs code that a file brings: arrays of objects are refused, and sizes are looked at before memory is taken.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from .config import MAX_CHANNELS, Reading
+from .errors import Unreadable
+
+NPY, DICOM, TIFF = b"\x93NUMPY", b"DICM", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+Reader = Callable[[bytes, Reading], np.ndarray]
+
+
+def reader(data: bytes) -> Reader | None:
+    """Who reads these bytes, if they are none of Pillow's."""
+    if data.startswith(NPY):
+        return npy
+    if data[128:132] == DICOM:
+        return dicom
+    return None
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether these bytes begin like a TIFF or BigTIFF."""
+    return data[:4] in TIFF
+
+
+def shape_of(shape: tuple[int, ...], how: Reading) -> tuple[int, int, int]:
+    """(height, width, channels) of an array's shape. Raises Unreadable for what is no picture, or one too large."""
+    if len(shape) == 2:
+        shape = (*shape, 1)
+    if len(shape) != 3 or min(shape) < 1:
+        raise Unreadable(f"an array of shape {shape}; a picture is (H, W) or (H, W, C)")
+    if shape[2] > MAX_CHANNELS:
+        first = "; this looks like (C, H, W): write it with its channels last" if shape[0] <= MAX_CHANNELS else ""
+        raise Unreadable(f"an array of shape {shape}; a picture is (H, W) or (H, W, C) with up to {MAX_CHANNELS} channels{first}")
+    refuse_bomb(shape[0] * shape[1], how)
+    return shape
+
+
+def refuse_bomb(pixels: int, how: Reading) -> None:
+    """Raises Unreadable for more pixels than are allowed."""
+    if pixels > how.max_pixels:
+        raise Unreadable(f"more than {how.max_pixels:,} pixels: refused as a decompression bomb (--max-pixels)")
+
+
+def npy_shape(data: bytes, how: Reading) -> tuple[int, int, int]:
+    """(height, width, channels) by the header of a .npy."""
+    file = io.BytesIO(data)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in read:
+        raise Unreadable(f"a .npy of version {version}")
+    shape, _, dtype = read[version](file)
+    if dtype.hasobject:
+        raise Unreadable("holds Python objects (a pickle), which are never read")
+    if dtype.kind not in "buif":
+        raise Unreadable(f"holds {dtype}, which are no pixels")
+    if len(data) - file.tell() < math.prod(shape) * dtype.itemsize:
+        raise Unreadable(f"truncated: {len(data) - file.tell():,} of {math.prod(shape) * dtype.itemsize:,} bytes of pixels")
+    return shape_of(shape, how)
+
+
+def npy(data: bytes, how: Reading) -> np.ndarray:
+    """A .npy of shape (H, W) or (H, W, C)."""
+    shape = npy_shape(data, how)
+    return np.load(io.BytesIO(data), allow_pickle=False).reshape(shape)
+
+
+def tiff(data: bytes, how: Reading) -> np.ndarray:
+    """The first page of a TIFF with all its channels, interleaved or plane by plane."""
+    page = _page(data)
+    shape = tiff_shape(data, how)
+    array = page.asarray()
+    if page.planarconfig == 2 and array.ndim == 3:
+        array = array.transpose(1, 2, 0)
+    return array.reshape(shape)
+
+
+def tiff_shape(data: bytes, how: Reading) -> tuple[int, int, int]:
+    """(height, width, channels) by the header of a TIFF."""
+    page = _page(data)
+    if page.imagedepth > 1:
+        raise Unreadable("holds a volume, not a picture")
+    return shape_of((page.imagelength, page.imagewidth, page.samplesperpixel), how)
+
+
+def _page(data: bytes):
+    try:
+        import tifffile
+    except ImportError as error:
+        raise Unreadable("this kind of TIFF needs tifffile: uv pip install 'twoviews[scientific]'") from error
+    try:
+        return tifffile.TiffFile(io.BytesIO(data)).pages.first
+    except (tifffile.TiffFileError, IndexError, AttributeError) as error:
+        raise Unreadable(f"a TIFF that cannot be read: {error}") from error
+
+
+def dicom(data: bytes, how: Reading) -> np.ndarray:
+    """A single-frame DICOM: rescaled to its units, dark to bright; with range `auto` by its window or its stored bits, as bytes."""
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
+
+    found = _dataset(data)
+    dicom_shape(data, how)
+    array, kind = found.pixel_array, str(found.get("PhotometricInterpretation", ""))
+    if kind == "PALETTE COLOR":
+        array = apply_color_lut(array, found)
+        return (array / (65535 if array.dtype == np.uint16 else 255) * 255).round().astype(np.uint8)
+    if array.ndim == 3:
+        return convert_color_space(array, kind, "RGB") if kind.startswith("YBR") else array
+    values = apply_modality_lut(array, found).astype(np.float64)
+    if how.range == "auto":
+        if "WindowCenter" in found or "VOILUTSequence" in found:
+            values = apply_voi_lut(apply_modality_lut(array, found), found).astype(np.float64)
+            low, high = values.min(), values.max()
+            if "WindowCenter" in found and "VOILUTSequence" not in found:
+                center, width = (float(np.atleast_1d(found[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
+                low, high = min(low, center - width / 2), max(high, center + width / 2)
+        else:
+            bits, signed = int(found.BitsStored), bool(found.get("PixelRepresentation", 0))
+            stored = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1])
+            low, high = sorted(apply_modality_lut(stored, found).astype(np.float64).tolist())
+        values = (values - low) * (255 / (high - low or 1.0))
+        values = values.clip(0, 255).round().astype(np.uint8)
+        return (255 - values if kind == "MONOCHROME1" else values)[..., None]
+    return (values.min() + values.max() - values if kind == "MONOCHROME1" else values)[..., None]
+
+
+def dicom_shape(data: bytes, how: Reading) -> tuple[int, int, int]:
+    """(height, width, channels) by the header of a DICOM."""
+    found = _dataset(data)
+    if "PixelData" not in found or "Rows" not in found:
+        raise Unreadable("a DICOM without a picture")
+    if int(found.get("NumberOfFrames", 1) or 1) > 1:
+        raise Unreadable(f"a DICOM of {found.NumberOfFrames} frames; only single frames are read")
+    return shape_of((int(found.Rows), int(found.Columns), int(found.get("SamplesPerPixel", 1))), how)
+
+
+def _dataset(data: bytes):
+    try:
+        import pydicom
+    except ImportError as error:
+        raise Unreadable("DICOM needs pydicom: uv pip install 'twoviews[scientific]'") from error
+    try:
+        return pydicom.dcmread(io.BytesIO(data))
+    except Exception as error:  # it raises whatever its parsers meet
+        raise Unreadable(f"a DICOM that cannot be read: {error}") from error

@@ -1,0 +1,338 @@
+"""shards:PATTERN: pictures in tar files, WebDataset's format, on disk, over http, or in an object store (fsspec).
+
+A picture is its bytes at a place in a shard. `index.json` (what `twoviews shard` writes) tells how many there are; a shard's own index, read when
+the shard is, where they lie. Shards of others are looked through once. Nothing is ever unpacked: names in a tar are names, not paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import re
+import tarfile
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..base.console import track
+from ..base.errors import RunError, UserError
+from ..base.files import write_whole
+from .config import ReadConfig, Reading
+from .errors import Unreadable
+from .files import SPLITS, SUFFIXES, natural
+from .names import SHARDS
+from .source import Encoded
+
+INDEX, BESIDE = "index.json", ".index.parquet"
+TRIES, PAUSE = 4, 1.0  # times that a shard is fetched, and seconds after the first failure; then twice as long
+HELD = 64  # open shards, and indexes, that a process keeps
+SCHEMA = pa.schema(
+    [("name", pa.large_binary()), ("offset", pa.int64()), ("size", pa.int64()), ("label", pa.int64()), ("class", pa.string())]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One tar file. `count` and `digest` (sha256) are those of the index; −1 and "" where nobody knows them."""
+
+    url: str
+    count: int = -1
+    digest: str = ""
+
+
+class Store:
+    """Where shards lie: local paths as they are; others are fetched whole into a cache folder that keeps the last used `limit` bytes."""
+
+    def __init__(self, cache: str, limit: float):
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        self.cache, self.limit = Path(cache) if cache else base / "twoviews" / "shards", limit
+
+    def local(self, url: str, digest: str = "") -> Path:
+        """A local file of this content. Raises RunError when it cannot be fetched."""
+        if "://" not in url:
+            return Path(url)
+        path = self.cache / f"{hashlib.sha256(url.encode()).hexdigest()[:24]}-{url.rsplit('/', 1)[-1][-80:]}"
+        if path.is_file():
+            os.utime(path)
+            return path
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with (self.cache / f".{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one fetches
+            if not path.is_file():
+                self._make_room()
+                self._fetch(url, path, digest)
+        return path
+
+    def _fetch(self, url: str, path: Path, digest: str) -> None:
+        for attempt in range(TRIES):
+            try:
+                write_whole(path, lambda beside: _download(url, beside, digest))
+                return
+            except (OSError, RunError, ValueError) as error:
+                if attempt == TRIES - 1 or isinstance(error, FileNotFoundError):
+                    raise RunError(f"{url} could not be fetched in {attempt + 1} tries: {error}. The last checkpoint is good") from error
+                time.sleep(PAUSE * 2**attempt)
+
+    def _make_room(self) -> None:
+        """Remove the shards used longest ago. A file that a process still reads lives until it is closed."""
+        found = sorted((p.stat().st_atime, p.stat().st_size, p) for p in self.cache.iterdir() if p.is_file() and not p.name.startswith("."))
+        held = sum(size for _, size, _ in found)
+        for _, size, path in found:
+            if held <= self.limit:
+                return
+            path.unlink(missing_ok=True)
+            held -= size
+
+
+def _download(url: str, target: Path, digest: str) -> None:
+    import fsspec
+
+    found = hashlib.sha256()
+    with fsspec.open(url, "rb") as source, target.open("wb") as file:
+        while data := source.read(1 << 20):  # type: ignore[attr-defined]
+            found.update(data)
+            file.write(data)
+    if digest and found.hexdigest() != digest:
+        raise ValueError(f"its sha256 is {found.hexdigest()[:16]}…, the index says {digest[:16]}…")
+
+
+class Shards(Encoded):
+    """The pictures of some tar files, one after the other. A block is a shard."""
+
+    def __init__(self, shards: Sequence[Shard], classes: Sequence[str], how: Reading, store: Store):
+        self.how, self.store, self.shards = how, store, list(shards)
+        self.blocks = np.cumsum([0, *(shard.count for shard in shards)])
+        self.classes = list(classes)
+        self._labels: NDArray[np.int64] | None = None
+        self.indexes: OrderedDict[int, pa.Table] = OrderedDict()
+        self.files: OrderedDict[int, BinaryIO] = OrderedDict()
+
+    @property
+    def fingerprint(self) -> str:
+        text = "\0".join(f"{shard.url.rsplit('/', 1)[-1]}\0{shard.count}\0{shard.digest}" for shard in self.shards)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:  # type: ignore[override]
+        """Of all shards: their indexes are read for it, and only for it."""
+        if self._labels is None and len(self.classes) > 1:
+            own = (self.index(shard).column("label").to_numpy() for shard in range(len(self.shards)))
+            self._labels = np.concatenate([*own])
+        return self._labels
+
+    def __len__(self) -> int:
+        assert self.blocks is not None
+        return int(self.blocks[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "files": OrderedDict(), "indexes": OrderedDict()}
+
+    def index(self, shard: int) -> pa.Table:
+        """Where the pictures of a shard lie."""
+        if shard not in self.indexes:
+            while len(self.indexes) >= HELD:
+                self.indexes.popitem(last=False)
+            self.indexes[shard] = index_of(self.shards[shard], self.store, self.classes)
+        self.indexes.move_to_end(shard)
+        return self.indexes[shard]
+
+    def place(self, index: int) -> tuple[int, int]:
+        """(shard, row) of a picture."""
+        assert self.blocks is not None
+        shard = int(np.searchsorted(self.blocks, index, "right")) - 1
+        return shard, index - int(self.blocks[shard])
+
+    def name(self, index: int) -> str:
+        shard, row = self.place(index)
+        return os.fsdecode(self.index(shard).column("name")[row].as_py())
+
+    def bytes(self, index: int) -> bytes:
+        shard, row = self.place(index)
+        table = self.index(shard)
+        offset, size = (table.column(name)[row].as_py() for name in ("offset", "size"))
+        if shard not in self.files:
+            while len(self.files) >= HELD:
+                self.files.popitem(last=False)[1].close()
+            path = self.store.local(self.shards[shard].url, self.shards[shard].digest)
+            try:
+                self.files[shard] = path.open("rb")
+            except OSError as error:
+                raise Unreadable(f"{path}: {error.strerror}") from error
+        self.files.move_to_end(shard)
+        data = os.pread(self.files[shard].fileno(), size, offset)  # at a place: forked processes share the file, not its position
+        if len(data) < size:
+            raise Unreadable(f"truncated: {self.shards[shard].url} ends before this picture does")
+        return data
+
+
+def index_of(shard: Shard, store: Store, classes: Sequence[str]) -> pa.Table:
+    """The index beside a shard, else the one made by looking through it, which is kept in the cache. Raises UserError for what is no tar."""
+    beside = f"{shard.url}{BESIDE}"
+    with contextlib.suppress(OSError, RunError, pa.ArrowInvalid):
+        if "://" in shard.url or Path(beside).is_file():
+            return _checked(pq.read_table(store.local(beside), schema=SCHEMA), shard)
+    path = store.local(shard.url, shard.digest)
+    stat = path.stat()
+    kept = (
+        store.cache
+        / "indexes"
+        / f"{hashlib.sha256(repr((str(path.resolve()), stat.st_size, stat.st_mtime_ns)).encode()).hexdigest()[:24]}.parquet"
+    )
+    with contextlib.suppress(OSError, pa.ArrowInvalid):
+        return pq.read_table(kept, schema=SCHEMA)
+    table = look_through(path, classes)
+    with contextlib.suppress(RunError):  # a cache that cannot be written costs time only
+        write_whole(kept, lambda part: pq.write_table(table, part))
+    return table
+
+
+def _checked(table: pa.Table, shard: Shard) -> pa.Table:
+    if shard.count >= 0 and len(table) != shard.count:
+        raise RunError(f"the index of {shard.url} has {len(table)} pictures, {INDEX} says {shard.count}")
+    return table
+
+
+def look_through(path: Path, classes: Sequence[str] = ()) -> pa.Table:
+    """The index of a tar: files of one name before their first dot are one sample (WebDataset); its picture, and .cls as its label."""
+    samples: OrderedDict[str, dict[str, Any]] = OrderedDict()
+    number = {name: i for i, name in enumerate(classes)}
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                if not member.isreg() or member.issparse():
+                    continue
+                folder, _, base = member.name.rpartition("/")
+                key, _, suffix = base.partition(".")
+                if not key or not suffix:
+                    continue
+                sample = samples.setdefault(f"{folder}/{key}", {})
+                if f".{suffix.rpartition('.')[2].lower()}" in SUFFIXES and "offset" not in sample:
+                    sample |= {"name": member.name, "offset": member.offset_data, "size": member.size}
+                elif suffix == "cls" and member.size < 4096:
+                    file = archive.extractfile(member)
+                    sample["class"] = (file.read() if file else b"").decode("utf-8", "replace").strip()
+    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read as a tar file: {error}") from error
+    found = [s for s in samples.values() if "offset" in s]
+    if not found:
+        raise UserError(f"{path} holds no pictures: no file in it ends in {', '.join(sorted(SUFFIXES))}")
+    return pa.table(
+        {
+            "name": pa.array([os.fsencode(s["name"]) for s in found], pa.large_binary()),
+            "offset": [s["offset"] for s in found],
+            "size": [s["size"] for s in found],
+            "label": [number.get(s.get("class", ""), -1) for s in found],
+            "class": pa.array([s.get("class") for s in found], pa.string()),
+        },
+        schema=SCHEMA,
+    )
+
+
+def shards(spec: str, how: Reading, config: ReadConfig) -> dict[str, Shards]:
+    """The splits of shards:FOLDER (with index.json) or shards:PATTERN, with {000..099} or *. Raises UserError for what is not there."""
+    pattern, store = spec.removeprefix(SHARDS), Store(config.cache, config.cache_gb * 1e9)
+    if ".tar" not in pattern.rsplit("/", 1)[-1]:
+        found = read_index(pattern.removesuffix(f"/{INDEX}").rstrip("/"), store)
+        return {
+            split: Shards([Shard(f"{found['at']}/{s['file']}", s["count"], s["sha256"]) for s in own], found["classes"], how, store)
+            for split, own in found["splits"].items()
+        }
+    urls = [url for part in expand(pattern) for url in _matching(part)]
+    if not urls:
+        raise UserError(f"{spec}: no such shards")
+    missing = next((url for url in urls if "://" not in url and not Path(url).is_file()), None)
+    if missing:
+        raise UserError(f"{spec}: {missing} does not exist")
+    try:
+        tables = [index_of(Shard(url), store, ()) for url in track(urls, "looking through shards", len(urls))]
+    except RunError as error:
+        raise UserError(f"{spec}: {error}") from error
+    classes = sorted({name for table in tables for name in table.column("class").unique().to_pylist() if name}, key=natural)
+    splits: dict[str, list[Shard]] = {}
+    for url, table in zip(urls, tables, strict=True):
+        first = re.split(r"[-_.]", url.rsplit("/", 1)[-1])[0].lower()
+        splits.setdefault(SPLITS.get(first, "all"), []).append(Shard(url, len(table)))
+    if "train" not in splits or len(splits) == 1:
+        splits = {"all": [shard for own in splits.values() for shard in own]}
+    out = {}
+    for split, own in splits.items():
+        out[split] = Shards(own, classes if len(classes) > 1 else [], how, store)
+        if len(classes) > 1:
+            number = {name: i for i, name in enumerate(classes)}
+            by_url = dict(zip(urls, tables, strict=True))
+            named = [n for shard in own for n in by_url[shard.url].column("class").to_pylist()]
+            out[split]._labels = np.array([number.get(n, -1) for n in named], np.int64)
+    return out
+
+
+def read_index(folder: str, store: Store) -> dict[str, Any]:
+    """index.json of a folder of shards, checked; `at` is the folder. Raises UserError for one that is missing or damaged."""
+    try:
+        if "://" in folder:
+            import fsspec
+
+            with fsspec.open(f"{folder}/{INDEX}", "rb") as file:
+                found = json.loads(file.read())  # type: ignore[attr-defined]
+        else:
+            found = json.loads((Path(folder) / INDEX).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder} has no {INDEX}: `twoviews shard` writes it last; or name the shards, as in shards:{folder}/*.tar"
+        ) from error
+    except ImportError as error:
+        raise UserError(f"{folder}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}/{INDEX} cannot be read: {error}") from error
+    try:
+        for own in found["splits"].values():
+            for shard in own:
+                if not isinstance(shard["count"], int) or shard["count"] < 1 or not re.fullmatch(r"[\w.-]+\.tar", shard["file"]):
+                    raise ValueError(shard)
+                shard["sha256"] + ""
+        if not found["splits"] or not all(isinstance(name, str) for name in found["classes"]):
+            raise ValueError("no splits, or classes without names")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{folder}/{INDEX} is not what `twoviews shard` writes: {error!r}") from error
+    return {**found, "at": folder}
+
+
+def expand(pattern: str) -> Iterator[str]:
+    """Each {000..099} or {a,b} written out, from left to right."""
+    match = re.search(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*)\}", pattern)
+    if not match:
+        yield pattern
+        return
+    if match[1] is not None:
+        if int(match[2]) - int(match[1]) > 10_000_000:
+            raise UserError(f"{match[0]} are more than ten million shards")
+        middles = (f"{n:0{len(match[1])}d}" for n in range(int(match[1]), int(match[2]) + 1))
+    else:
+        middles = iter(match[3].split(","))
+    for middle in middles:
+        for rest in expand(pattern[match.end() :]):
+            yield pattern[: match.start()] + middle + rest
+
+
+def _matching(pattern: str) -> list[str]:
+    """The files of a pattern with *; without one the pattern itself."""
+    if not re.search(r"[*?\[]", pattern):
+        return [pattern]
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(pattern)
+        found = sorted(str(name) for name in filesystem.glob(path))
+    except (OSError, ImportError, NotImplementedError, ValueError) as error:
+        raise UserError(f"{pattern} cannot be listed: {error}. Name the shards, as in {{000..099}}") from error
+    return [filesystem.unstrip_protocol(name) for name in found] if "://" in pattern else found

@@ -1,0 +1,38 @@
+"""skipped.csv of a RUN: the pictures that could not be read, before or during the run, and why."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from ..base import processes
+from ..base.files import write_whole
+
+SKIPPED = "skipped.csv"
+
+
+def list_lost(run: Path, lost: dict[str, str]) -> None:
+    """What any process could not read since the beginning goes into the list. Called by all at the same step."""
+    found = [json.loads(text) for text in processes.texts(json.dumps(lost))]
+    merged = {name: f"during the run: {reason}" for own in found for name, reason in own.items()}
+    if merged and processes.rank() == 0:
+        write_skipped(run, merged)
+
+
+def write_skipped(run: Path, found: dict[str, str]) -> None:
+    """skipped.csv: the pictures that could not be read, with the reason; what stands there stays."""
+    path = run / SKIPPED
+    known: dict[str, str] = {}
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            known = dict(row for row in list(csv.reader(file))[1:] if len(row) == 2)
+    merged = {**found, **known}
+    if merged == known:
+        return
+
+    def fill(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            csv.writer(file).writerows([("file", "reason"), *sorted(merged.items())])
+
+    write_whole(path, fill)
