@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .optim.lars import LARS
     from .optim.schedule import Schedule
     from .sklearn import SimCLRTransformer
+    from .sources.shard import shard
     from .sources.source import ImageSource
     from .sources.spec import images
     from .training.config import TrainConfig
@@ -74,6 +75,7 @@ _WHERE = {
     "save_encoder": "nets.encoder",
     "search": "vectors.search",
     "select": "vectors.select",
+    "shard": "sources.shard",
     "train": "training.loop",
     "transfer": "evaluate.transfer",
 }
@@ -110,6 +112,7 @@ __all__ = [
     "save_encoder",
     "search",
     "select",
+    "shard",
     "train",
     "transfer",
 ]

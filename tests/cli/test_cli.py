@@ -100,7 +100,7 @@ def place(tmp_path_factory):
 BAD = [
     ("train nowhere --out out", "nowhere does not exist"),
     ("train empty --out out", "no pictures in empty"),
-    ("train unreadable --out out", "none of the 1 pictures in unreadable can be read; the first: a.jpg: not a picture"),
+    ("train unreadable --out out", "none of the 1 pictures of unreadable can be read; the first: 'a.jpg': not a picture"),
     ("train one --out out", "1 picture; contrastive learning needs at least 2"),
     ("train few --out out --batch 7", "batch 7 is larger than the set of 6 pictures: --batch 6 at most"),
     ("train digits --out out --recipe digts", "unknown recipe 'digts'. Did you mean digits?"),

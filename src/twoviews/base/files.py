@@ -13,9 +13,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from safetensors import SafetensorError
 
 from .errors import RunError, UserError
+
+_HELD: set[IO] = set()  # the lock files that this process has open
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -33,13 +37,25 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             shutil.rmtree(path)
         beside.replace(path)
         _sync(path.parent)
-    except OSError as error:
-        raise RunError(f"could not write {path}: {error.strerror or error}. What stood there before is unchanged.") from error
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"could not write {path}: {getattr(error, 'strerror', None) or error}. What stood there before is unchanged."
+        ) from error
     finally:
         if beside.is_dir():
             shutil.rmtree(beside, ignore_errors=True)
         else:
             beside.unlink(missing_ok=True)
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what killed writers left half-written in these folders. The caller holds the lock, so nobody writes there."""
+    for folder in folders:
+        for left in folder.glob(".*.part"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -91,7 +107,18 @@ def locked(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"pid {os.getpid()}\n")
         file.flush()
-        yield
+        _HELD.add(file)
+        try:
+            yield
+        finally:
+            _HELD.discard(file)
+
+
+def forget_locks() -> None:
+    """In a forked process: let go of the locks it inherited, which would else outlive their owner."""
+    for file in _HELD:
+        os.close(file.fileno())
+    _HELD.clear()
 
 
 def _sync(path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import processes
 from .errors import UserError
-from .files import locked, read_json, write_json
+from .files import locked, read_json, sweep, write_json
 
 SETTINGS, DONE = "work.json", "result.json"
 
@@ -62,6 +62,7 @@ def working(path: Path, verb: str, settings: dict[str, Any]) -> Iterator[Work]:
 
 def _claim(path: Path, settings: dict[str, Any], held: contextlib.ExitStack) -> None:
     held.enter_context(locked(path))
+    sweep(path)
     settings = json.loads(json.dumps(settings))  # as it will be read again
     if not (path / SETTINGS).is_file():
         write_json(path / SETTINGS, settings)

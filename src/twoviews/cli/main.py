@@ -13,7 +13,25 @@ from cyclopts import App, CycloptsError, UnknownOptionError
 
 from ..base.console import plain
 from ..base.errors import TwoviewsError, nearest
-from . import bench, compare, demo, detect, distill, duplicates, embed, finetune, knn, linear, plan, search, select, train, transfer, views
+from . import (
+    bench,
+    compare,
+    demo,
+    detect,
+    distill,
+    duplicates,
+    embed,
+    finetune,
+    knn,
+    linear,
+    plan,
+    search,
+    select,
+    shard,
+    train,
+    transfer,
+    views,
+)
 
 app = App(
     name="twoviews",
@@ -35,6 +53,7 @@ for verb in (
     search,
     duplicates,
     select,
+    shard,
     views,
     bench,
     demo,
@@ -62,6 +81,11 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, RuntimeError):
+            from ..sources.loader import reader_lost
+
+            if found := reader_lost(error):
+                return _refuse(str(found), found.exit_code)
         return _refuse(f"unexpected {type(error).__name__}: {error}\nThis is a fault of twoviews; --debug shows where", 1)
     return 0
 

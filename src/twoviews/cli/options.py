@@ -9,12 +9,13 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
+SPEC = "a folder of pictures, a list (.csv, .tsv, .parquet), Parquet files, hf:NAME, shards:DIR, or a set such as digits"
 ENCODER = Annotated[str, Parameter(help="a RUN, a .safetensors file, timm:NAME or torchvision:NAME")]
-IMAGES = Annotated[str, Parameter(help="a folder of pictures, Parquet files, or a set")]
-VECTORS = Annotated[
-    str, Parameter(help="a folder of pictures, Parquet files, a set, or vectors that embed wrote (then nothing is computed twice)")
+IMAGES = Annotated[str, Parameter(help=SPEC)]
+VECTORS = Annotated[str, Parameter(help=f"{SPEC}, or vectors that embed wrote (then nothing is computed twice)")]
+LABELLED = Annotated[
+    str, Parameter(help="labelled pictures: a folder of class folders, a list (.csv), Parquet, hf:NAME, shards:DIR, or a set")
 ]
-LABELLED = Annotated[str, Parameter(help="labelled pictures: a folder of class folders, Parquet, or a set")]
 ALSO = {"labels": ("--labels", "--labels-per-class"), "k": ("-k", "--k")}
 
 

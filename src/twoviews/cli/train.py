@@ -9,12 +9,12 @@ from cyclopts import Parameter
 
 from ..training.check import check
 from ..training.config import TrainConfig
-from .options import from_dataclass
+from .options import IMAGES, from_dataclass
 
 
 @from_dataclass(TrainConfig)
 def command(
-    images: Annotated[str, Parameter(help="a folder of pictures, Parquet files, or digits, cifar10, cifar100, stl10, fashion-mnist")],
+    images: IMAGES,
     /,
     *,
     out: Annotated[Path | None, Parameter(help="the RUN folder; the same command goes on in it [default: runs/NAME]")] = None,

@@ -11,14 +11,14 @@ from ..sources.config import READ
 from ..training.check import check
 from ..training.config import TrainConfig
 from ..views.config import ViewConfig
-from .options import from_dataclass
+from .options import IMAGES, from_dataclass
 
 OPTIONS = ("recipe", "seed", *READ, *ViewConfig.__dataclass_fields__)
 
 
 @from_dataclass(TrainConfig, OPTIONS)
 def command(
-    images: Annotated[str, Parameter(help="a folder of pictures, Parquet files, or a set")],
+    images: IMAGES,
     /,
     *,
     out: Annotated[Path, Parameter(help="the PNG file")] = Path("views.png"),

@@ -80,6 +80,17 @@ class ReadConfig(Checked):
         return Reading(channels, range if self.range == AUTO else self.range, self.truncated, self.max_pixels)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardConfig(ReadConfig):
+    """How pictures are put into shards."""
+
+    per_shard: int = setting(0, "pictures a shard; 0: about 200 MB, by the mean of 64 pictures")
+    sort: bool = setting(False, "keep the pictures' order; else they are mixed once, so that a shard is no single class")
+    seed: int = setting(0, "what that order is keyed by")
+
+    NOT_BELOW = ("per_shard",)
+
+
 READ = tuple(field.name for field in dataclasses.fields(ReadConfig))
 
 

@@ -196,6 +196,13 @@ def sample(n: int, count: int = 64) -> list[int]:
     return rng.subset(n, min(n, count), "sample").tolist()
 
 
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False
+
+
 def find(root: Path) -> list[str]:
     """Picture files below `root` by their ending, as sorted relative paths with forward slashes. Hidden files and folders are left out.
 
@@ -212,7 +219,7 @@ def find(root: Path) -> list[str]:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(f"{folder}{entry.name}/")
-                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and not entry.is_dir():  # noqa: PTH122 (a million times)
+                    elif os.path.splitext(entry.name)[1].lower().rstrip() in SUFFIXES and not _leads_to_folder(entry):  # noqa: PTH122 (a million times)
                         found.append(folder + entry.name)
         except PermissionError as error:
             raise UserError(f"the folder {error.filename} may not be read: give this user the right to, or take it away") from error

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..base.draws import Keys, extend, uniform
 from ..base.errors import RunError
+from ..base.files import forget_locks
 from .errors import Unreadable
 from .source import Blank, ImageSource, Picture, Small
 
@@ -139,19 +140,24 @@ class Loader:
                 yield Batch(ids, keys, self.images[torch.from_numpy(ids).to(self.images.device)])
             return
         self.plan.batches = batches
-        try:
-            for images, ids, keys, lost in self.loader:
-                yield Batch(ids, keys, images, lost)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise RunError(f"a process that reads pictures ended: {str(error).splitlines()[0]} The last checkpoint is good") from error
+        for images, ids, keys, lost in self.loader:
+            yield Batch(ids, keys, images, lost)
 
     def close(self) -> None:
         """Tell the worker processes to end, and wait for them."""
         iterator = self.loader and self.loader._iterator
         if iterator is not None:
             iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def reader_lost(error: BaseException) -> RunError | None:
+    """What to say of an error that means the death of a process that reads pictures. torch raises it wherever the program happens to be."""
+    if "DataLoader worker" not in str(error):
+        return None
+    return RunError(
+        f"a process that reads pictures ended: {str(error).splitlines()[0].rstrip('. ')}. Was there too little memory? Fewer --workers need less. What "
+        "was saved is good, and the same command goes on from there"
+    )
 
 
 def _close(reference: weakref.ref[Loader]) -> None:
@@ -169,6 +175,7 @@ def _calm(worker: int) -> None:
 
     Workers end when they are told to, or when the main process is gone (torch's watchdog).
     """
+    forget_locks()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

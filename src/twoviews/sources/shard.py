@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -22,9 +21,8 @@ from ..base import processes
 from ..base.console import say, track
 from ..base.errors import UserError
 from ..base.files import write_json, write_whole
-from ..base.settings import setting
 from ..base.work import working
-from .config import ReadConfig
+from .config import ShardConfig
 from .decode import as_channels
 from .errors import Unreadable
 from .files import SUFFIXES
@@ -33,17 +31,6 @@ from .source import Encoded, EncodedPart, ImageSource
 from .spec import open_pictures
 
 KEY = b"twoviews"  # of a shard's index: what belongs to the shard, as JSON
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ShardConfig(ReadConfig):
-    """How pictures are put into shards."""
-
-    per_shard: int = setting(0, "pictures a shard; 0: about 200 MB, by the mean of 64 pictures")
-    sort: bool = setting(False, "keep the pictures' order; else they are mixed once, so that a shard is no single class")
-    seed: int = setting(0, "what that order is keyed by")
-
-    NOT_BELOW = ("per_shard",)
 
 
 TARGET_BYTES = 200_000_000

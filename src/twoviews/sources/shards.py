@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -79,8 +80,8 @@ class Store:
             try:
                 write_whole(path, lambda beside: _download(url, beside, digest))
                 return
-            except (OSError, RunError, ValueError) as error:
-                if attempt == TRIES - 1 or isinstance(error, FileNotFoundError):
+            except ValueError as error:
+                if attempt == TRIES - 1:
                     raise RunError(f"{url} could not be fetched in {attempt + 1} tries: {error}. The last checkpoint is good") from error
                 time.sleep(PAUSE * 2**attempt)
 
@@ -99,10 +100,18 @@ def _download(url: str, target: Path, digest: str) -> None:
     import fsspec
 
     found = hashlib.sha256()
-    with fsspec.open(url, "rb") as source, target.open("wb") as file:
-        while data := source.read(1 << 20):  # type: ignore[attr-defined]
-            found.update(data)
-            file.write(data)
+    with target.open("wb") as file:
+        try:
+            with fsspec.open(url, "rb") as source:
+                while data := source.read(1 << 20):  # type: ignore[attr-defined]
+                    found.update(data)
+                    file.write(data)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise ValueError(str(error) or type(error).__name__) from error
+        except Exception as error:  # each store has errors of its own
+            raise ValueError(str(error) or type(error).__name__) from error
     if digest and found.hexdigest() != digest:
         raise ValueError(f"its sha256 is {found.hexdigest()[:16]}…, the index says {digest[:16]}…")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -86,10 +87,8 @@ class Encoded:
 
     def read(self, index: int, shrink: float = 1.0) -> Tensor:
         """uint8 (C, H, W), smaller by up to `shrink` in each direction where that is faster. Raises Unreadable, naming the picture."""
-        try:
+        with naming(self, index):
             return decode(self.bytes(index), self.how, shrink)
-        except Unreadable as error:
-            raise Unreadable(f"{self.name(index)}: {error}") from error
 
 
 class Picture:
@@ -101,7 +100,8 @@ class Picture:
         if not shrinks(source):
             self.whole = source.read(index)
         elif hasattr(source, "bytes"):
-            self.data = source.bytes(index)  # type: ignore[attr-defined]
+            with naming(source, index):
+                self.data = source.bytes(index)  # type: ignore[attr-defined]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -110,7 +110,8 @@ class Picture:
             return tuple(self.whole.shape[-2:])  # type: ignore[return-value]
         if self.data is None:
             return self.source.size(self.index)  # type: ignore[attr-defined]
-        found = header(self.data, self.source.how)  # type: ignore[attr-defined]
+        with naming(self.source, self.index):
+            found = header(self.data, self.source.how)  # type: ignore[attr-defined]
         return found.height, found.width
 
     def read(self, shrink: float = 1.0) -> Tensor:
@@ -119,7 +120,17 @@ class Picture:
             return self.whole
         if self.data is None:
             return self.source.read(self.index, shrink)  # type: ignore[call-arg]
-        return decode(self.data, self.source.how, shrink)  # type: ignore[attr-defined]
+        with naming(self.source, self.index):
+            return decode(self.data, self.source.how, shrink)  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def naming(source: ImageSource, index: int) -> Iterator[None]:
+    """Let what cannot be read in the block say which picture it is."""
+    try:
+        yield
+    except Unreadable as error:
+        raise Unreadable(f"{source.name(index)}: {error}") from error
 
 
 class Blank(Picture):

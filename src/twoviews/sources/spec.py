@@ -155,7 +155,7 @@ def take_in(source: Encoded) -> tuple[Small, list[tuple[str, str]]] | None:
     Some pictures from all over the set decide whether to try.
     """
     known = set()
-    for index in sample(len(source)):
+    for index in sample(len(source) if source.blocks is None else int(source.blocks[1])):  # far shards are not fetched for this
         try:
             known.add(tuple(source.read(index).shape))
         except Unreadable:

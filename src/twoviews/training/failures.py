@@ -9,7 +9,7 @@ import torch
 
 from ..base import processes
 from ..base.errors import RunError
-from ..sources.loader import Batch
+from ..sources.loader import Batch, reader_lost
 from . import checkpoint
 from .plan import Plan
 from .run import Run
@@ -24,6 +24,8 @@ def explained(plan: Plan, run: Run) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if out_of_memory(error):
             raise RunError(f"out of memory with {held(plan)} at a time on {plan.device}. {advice(plan)}") from error
+        if found := reader_lost(error):
+            raise found from error
         if processes.lost(error):
             saved = checkpoint.existing(run.path)
             where = f"from step {checkpoint.number(saved[-1]):,}" if saved else "from its beginning: no checkpoint had been written"

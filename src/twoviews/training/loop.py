@@ -21,7 +21,7 @@ from ..base.console import say
 from ..base.device import describe as describe_device
 from ..base.device import reuse_memory
 from ..base.errors import RunError, UserError
-from ..base.files import locked
+from ..base.files import locked, sweep
 from ..losses.nt_xent import chance, contrastive_metrics
 from ..nets.encoder import save_encoder, save_module
 from ..nets.names import HEAD, WEIGHTS
@@ -85,6 +85,7 @@ def _begin(out: Path, plan: Plan, held: contextlib.ExitStack) -> None:
     existed = out.exists()
     try:
         held.enter_context(locked(out))
+        sweep(out, out / "checkpoints")
         claim(out, plan.config, plan.origin)
         if isinstance(plan.source, Files) and not (out / PICTURES).is_file():
             keep(plan.source, out / PICTURES)
@@ -130,6 +131,7 @@ class Trainer:
                     self.epoch(epoch, log, progress)
         finally:
             log.close()
+            self.loader.close()
 
     def resume(self) -> Log:
         """Weights, optimizer, sums and log of the newest checkpoint."""

@@ -105,7 +105,10 @@ class Step:
 
     def largest(self, count: int = 3) -> list[tuple[str, float]]:
         """The parameters with the largest gradients, and their norms; what is not finite counts as largest."""
-        norms = [(name, p.grad.norm().item()) for name, p in self.model.named_parameters() if p.grad is not None]
+        parts = (("encoder", self.model[0]), ("head", self.model[1]))
+        norms = [
+            (f"{part}.{n}", p.grad.norm().item()) for part, module in parts for n, p in module.named_parameters() if p.grad is not None
+        ]
         return sorted(norms, key=lambda found: found[1] if math.isfinite(found[1]) else math.inf, reverse=True)[:count]
 
     def suspects(self, batch: Batch) -> list[int]:
