@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .console import mute
 from .errors import RunError, TwoviewsError
+from .watch import Watch, end
 
 Group = Any  # torch.distributed.ProcessGroup, which not every build of torch has
 T = TypeVar("T")
@@ -59,13 +60,26 @@ def join(seconds: float = FORM_SECONDS) -> bool:
     )
     if rank_:
         mute()
+    _watch.append(Watch(rank_, world_, lambda: _store(limit), end))
+    _watch[-1].start()
     return True
+
+
+_watch: list[Watch] = []
+
+
+def _store(limit: timedelta) -> dist.Store:
+    """A connection of its own to the store that the processes met in."""
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(host, port, None, False, timeout=limit, wait_for_workers=False)
 
 
 def leave() -> None:
     """Undo `join`, all together: gloo aborts a process whose peer takes the connections down while it is still at work."""
     if dist.is_initialized():
         dist.barrier()
+        while _watch:
+            _watch.pop().stop()
         dist.destroy_process_group()
 
 

@@ -23,6 +23,7 @@ from .files import SUFFIXES
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SHARES = (0.7, 0.15)  # of pictures, for training and validation, where no split is given
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what damaged annotations make of code
 SLACK = 2.0  # pixels that a box may pass the border, and is then cut
 
 
@@ -137,7 +138,7 @@ def _voc_file(file: Path) -> tuple[str, list[str], NDArray[np.float32]]:
                 raise UserError(f"{file}: an object has no name or no bndbox")
             names.append(name.strip())
             boxes.append([float(box.findtext(k, "nan")) for k in ("xmin", "ymin", "xmax", "ymax")])
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, *DAMAGE) as error:
         raise UserError(f"{file} is no VOC annotation: {error}") from error
     values = np.array(boxes, np.float32).reshape(-1, 4)
     values[:, :2] -= 1
@@ -172,35 +173,41 @@ def _coco(files: list[Path], channels: int) -> dict[Path, Boxes]:
     classes: list[str] | None = None
     for file in files:
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-            categories = {c["id"]: c["name"] for c in data["categories"]}
-            names = [categories[k] for k in sorted(categories)]
-            number = {k: i for i, k in enumerate(sorted(categories))}
-            boxes: dict[Any, list] = {image["id"]: [] for image in data["images"]}
-            for item in data["annotations"]:
-                if not item.get("iscrowd"):
-                    boxes[item["image_id"]].append((item["bbox"], number[item["category_id"]]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            found = _coco_file(file, channels)
+        except DAMAGE as error:
             raise UserError(f"{file} is no COCO annotation: {type(error).__name__} {error}") from error
-        if classes is not None and names != classes:
+        if classes is not None and found.classes != classes:
             raise UserError(f"{file} has other categories than {files[0]}")
-        classes = names
-        folder = _coco_folder(file, data["images"])
-        values, labels = [], []
-        for image in data["images"]:
-            own = boxes[image["id"]]
-            corners = np.array([[x, y, x + w, y + h] for (x, y, w, h), _ in own], np.float32).reshape(-1, 4)
-            values.append(inside(corners, image.get("width", 0), image.get("height", 0), f"{file}, {image['file_name']}"))
-            labels.append(np.array([n for _, n in own], np.int64))
-        if not any(map(len, labels)):
-            raise UserError(f"{file} has no boxes")
-        out[file] = Boxes(folder, [image["file_name"] for image in data["images"]], values, labels, names, channels)
+        classes = list(found.classes)
+        out[file] = found
     return out
 
 
-def _coco_folder(file: Path, images: list[dict[str, Any]]) -> Path:
+def _coco_file(file: Path, channels: int) -> Boxes:
+    data = json.loads(file.read_text(encoding="utf-8"))
+    categories = {c["id"]: str(c["name"]) for c in data["categories"]}
+    number = {k: i for i, k in enumerate(sorted(categories))}
+    images = [(image["id"], str(image["file_name"]), image.get("width") or 0, image.get("height") or 0) for image in data["images"]]
+    boxes: dict[Any, list] = {image: [] for image, *_ in images}
+    for item in data["annotations"]:
+        if not item.get("iscrowd"):
+            x, y, w, h = map(float, item["bbox"])
+            boxes[item["image_id"]].append(([x, y, x + w, y + h], number[item["category_id"]]))
+    paths = [name for _, name, _, _ in images]
+    folder = _coco_folder(file, paths)
+    values = [
+        inside(np.array([b for b, _ in boxes[image]], np.float32).reshape(-1, 4), float(width), float(height), f"{file}, {name}")
+        for image, name, width, height in images
+    ]
+    labels = [np.array([n for _, n in boxes[image]], np.int64) for image, *_ in images]
+    if not any(map(len, labels)):
+        raise UserError(f"{file} has no boxes")
+    return Boxes(folder, paths, values, labels, [categories[k] for k in sorted(categories)], channels)
+
+
+def _coco_folder(file: Path, paths: list[str]) -> Path:
     """Where the pictures of a COCO file lie: beside it, in images/, in a folder of its name, or one folder up."""
-    if not images:
+    if not paths:
         raise UserError(f"{file} lists no pictures")
     split = file.stem.removeprefix("instances_")
     near = (
@@ -212,9 +219,9 @@ def _coco_folder(file: Path, images: list[dict[str, Any]]) -> Path:
         file.parent.parent / "images",
     )
     for folder in near:
-        if (folder / images[0]["file_name"]).is_file():
+        if (folder / paths[0]).is_file():
             return folder
-    raise UserError(f"{file}: its first picture {images[0]['file_name']} is not found beside it, in images/, {split}/, or a folder above")
+    raise UserError(f"{file}: its first picture {paths[0]} is not found beside it, in images/, {split}/, or a folder above")
 
 
 def _split(whole: Boxes, named: dict[str, list[int]] | None, seed: int) -> dict[str, Boxes]:

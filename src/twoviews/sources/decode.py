@@ -28,7 +28,6 @@ from .scientific import refuse_bomb
 
 RGB = Reading()
 MODES = {1: "L", 3: "RGB"}
-PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, MemoryError, TypeError, IndexError, KeyError, OverflowError, AttributeError)
 warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on odd metadata; what matters is an error
 _LENIENT = threading.Lock()
 
@@ -36,6 +35,21 @@ with contextlib.suppress(ImportError):
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
+
+
+@contextlib.contextmanager
+def _explained(how: Reading) -> Iterator[None]:
+    """Turn whatever decoders raise into Unreadable: damaged files make them meet anything."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Unreadable(f"more than {how.max_pixels:,} pixels: refused as a decompression bomb (--max-pixels)") from error
+    except Exception as error:
+        text = str(error).split("\n")[0]
+        lost = "truncated" in text.lower() and "truncated: " not in text
+        raise Unreadable(f"truncated: {text}" if lost else f"{type(error).__name__}: {text}") from error
 
 
 def decode(data: bytes, how: Reading = RGB, shrink: float = 1.0) -> Tensor:
@@ -46,18 +60,15 @@ def decode(data: bytes, how: Reading = RGB, shrink: float = 1.0) -> Tensor:
     if not data:
         raise Unreadable("empty file")
     read = scientific.reader(data) or (scientific.tiff if how.channels not in MODES and scientific.is_tiff(data) else None)
-    try:
+    with _explained(how):
         if read is not None:
             return from_array(read(data, how), how)
-        return _picture(data, how, shrink)
-    except UnidentifiedImageError as error:
-        if scientific.is_tiff(data):
-            return _otherwise(data, how)
-        raise Unreadable(reason(data)) from error
-    except Image.DecompressionBombError as error:
-        raise Unreadable(f"more than {how.max_pixels:,} pixels: refused as a decompression bomb (--max-pixels)") from error
-    except PILLOW_ERRORS as error:
-        raise Unreadable(_words(error)) from error
+        try:
+            return _picture(data, how, shrink)
+        except UnidentifiedImageError as error:
+            if scientific.is_tiff(data):
+                return from_array(scientific.tiff(data, how), how)
+            raise Unreadable(reason(data)) from error
 
 
 def _picture(data: bytes, how: Reading, shrink: float) -> Tensor:
@@ -90,20 +101,6 @@ def _opened(file: bytes | Path, how: Reading) -> Iterator[Image.Image]:
         yield image
 
 
-def _otherwise(data: bytes, how: Reading) -> Tensor:
-    """A TIFF that Pillow does not know."""
-    try:
-        return from_array(scientific.tiff(data, how), how)
-    except PILLOW_ERRORS as error:
-        raise Unreadable(_words(error)) from error
-
-
-def _words(error: BaseException) -> str:
-    text = str(error).split("\n")[0]
-    lost = "truncated" in text.lower() and "truncated: " not in text
-    return f"truncated: {text}" if lost else f"{type(error).__name__}: {text}"
-
-
 UPRIGHT = {  # by the EXIF orientation
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -129,7 +126,7 @@ def _jpeg(data: bytes, image: Image.Image, how: Reading, shrink: float) -> Tenso
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(0x0112, 1)
-    except PILLOW_ERRORS:
+    except Exception:
         return 1  # metadata that cannot be read says nothing of the picture
 
 
@@ -146,23 +143,20 @@ def header(file: bytes | Path, how: Reading = RGB) -> Header:
     """The header of a picture file or its bytes; a file is read no further than it must. Raises Unreadable with the reason."""
     start = file[:132] if isinstance(file, bytes) else _begin(file)
     read = {scientific.npy: scientific.npy_shape, scientific.dicom: scientific.dicom_shape}.get(scientific.reader(start))  # type: ignore[arg-type]
-    try:
+    with _explained(how):
         if read is not None:
             return Header(*read(_whole(file), how)[:2])
-        with _opened(file, how) as image:
-            turned = _orientation(image) >= 5
-            return Header(*((image.width, image.height) if turned else (image.height, image.width)), getattr(image, "n_frames", 1))
-    except UnidentifiedImageError as error:
-        data = _whole(file)
-        if not data:
-            raise Unreadable("empty file") from error
-        if scientific.is_tiff(data):
-            return Header(*scientific.tiff_shape(data, how)[:2])
-        raise Unreadable(reason(data)) from error
-    except Image.DecompressionBombError as error:
-        raise Unreadable(f"more than {how.max_pixels:,} pixels: refused as a decompression bomb (--max-pixels)") from error
-    except PILLOW_ERRORS as error:
-        raise Unreadable(_words(error)) from error
+        try:
+            with _opened(file, how) as image:
+                turned = _orientation(image) >= 5
+                return Header(*((image.width, image.height) if turned else (image.height, image.width)), getattr(image, "n_frames", 1))
+        except UnidentifiedImageError as error:
+            data = _whole(file)
+            if not data:
+                raise Unreadable("empty file") from error
+            if scientific.is_tiff(data):
+                return Header(*scientific.tiff_shape(data, how)[:2])
+            raise Unreadable(reason(data)) from error
 
 
 def _begin(path: Path) -> bytes:

@@ -6,7 +6,9 @@ None of these readers runs code that a file brings: arrays of objects are refuse
 from __future__ import annotations
 
 import io
+import logging
 import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +17,7 @@ from .config import MAX_CHANNELS, Reading
 from .errors import Unreadable
 
 NPY, DICOM, TIFF = b"\x93NUMPY", b"DICM", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PACKED = 2000  # times that pixels may be packed, about what deflate reaches at best
 Reader = Callable[[bytes, Reading], np.ndarray]
 
 
@@ -55,6 +58,7 @@ def npy_shape(data: bytes, how: Reading) -> tuple[int, int, int]:
     """(height, width, channels) by the header of a .npy."""
     file = io.BytesIO(data)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    warnings.filterwarnings("ignore", module=__name__)  # remarks on old headers; what matters is an error
     version = np.lib.format.read_magic(file)
     if version not in read:
         raise Unreadable(f"a .npy of version {version}")
@@ -76,8 +80,7 @@ def npy(data: bytes, how: Reading) -> np.ndarray:
 
 def tiff(data: bytes, how: Reading) -> np.ndarray:
     """The first page of a TIFF with all its channels, interleaved or plane by plane."""
-    page = _page(data)
-    shape = tiff_shape(data, how)
+    page, shape = _page(data), tiff_shape(data, how)
     array = page.asarray()
     if page.planarconfig == 2 and array.ndim == 3:
         array = array.transpose(1, 2, 0)
@@ -89,7 +92,11 @@ def tiff_shape(data: bytes, how: Reading) -> tuple[int, int, int]:
     page = _page(data)
     if page.imagedepth > 1:
         raise Unreadable("holds a volume, not a picture")
-    return shape_of((page.imagelength, page.imagewidth, page.samplesperpixel), how)
+    shape = shape_of((page.imagelength, page.imagewidth, page.samplesperpixel), how)
+    bytes_, packed = math.prod(shape) * page.bitspersample // 8, page.compression != 1
+    if bytes_ > len(data) * (PACKED if packed else 1):
+        raise Unreadable(f"truncated: it declares {bytes_:,} bytes of pixels, and holds {len(data):,}")
+    return shape
 
 
 def _page(data: bytes):
@@ -97,10 +104,8 @@ def _page(data: bytes):
         import tifffile
     except ImportError as error:
         raise Unreadable("this kind of TIFF needs tifffile: uv pip install 'twoviews[scientific]'") from error
-    try:
-        return tifffile.TiffFile(io.BytesIO(data)).pages.first
-    except (tifffile.TiffFileError, IndexError, AttributeError) as error:
-        raise Unreadable(f"a TIFF that cannot be read: {error}") from error
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is an error
+    return tifffile.TiffFile(io.BytesIO(data)).pages.first
 
 
 def dicom(data: bytes, how: Reading) -> np.ndarray:

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..base.errors import RunError
+from ..base.errors import RunError, UserError
 
 
 class Log:
@@ -79,5 +79,8 @@ def round_off(value: float) -> float | None:
 def read_log(run: Path, kind: str) -> list[dict[str, Any]]:
     """The lines of one kind, "step" or "epoch"."""
     path = run / "log.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [line for line in map(json.loads, lines) if line["kind"] == kind]
+    try:
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+        return [line for line in lines if line["kind"] == kind]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error

@@ -30,12 +30,20 @@ class Run:
         """config.json. Raises UserError when the folder is no RUN."""
         if not (self.path / "config.json").is_file():
             raise UserError(f"{self.path} is not a RUN folder: it has no config.json. Give the --out of a `twoviews train`")
-        return read_json(self.path / "config.json")
+        found = read_json(self.path / "config.json")
+        try:
+            found["config"].keys(), found["source"]["fingerprint"], found["source"]["count"], found["source"]["spec"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.path / 'config.json'} is damaged: it is not what train writes") from error
+        return found
 
     @property
     def config(self) -> TrainConfig:
         """Every setting of this run."""
-        return TrainConfig(**self.info["config"])
+        try:
+            return TrainConfig(**self.info["config"])
+        except TypeError as error:  # an option that this version does not know, or a value of another type
+            raise UserError(f"{self.path / 'config.json'} is of another version of twoviews, or damaged: {error}") from error
 
     def log(self, kind: str = "epoch") -> list[dict[str, Any]]:
         """The lines of log.jsonl of one kind, "step" or "epoch"."""
