@@ -62,7 +62,7 @@ def rounds(begin: Any, draw: Any, count: int, each: int) -> dict[str, Any]:
     return {**found, "pictures_per_second": each / float(np.median(seconds)), "megabytes": [round(m) for m in held]}
 
 
-def ours(folder: Path, each: int) -> dict[str, Any]:
+def ours(folder: Path, count: int, each: int) -> dict[str, Any]:
     """Ours: two crops of each picture, as training reads them."""
     from twoviews.sources.loader import Loader
     from twoviews.sources.spec import open_pictures
@@ -72,9 +72,6 @@ def ours(folder: Path, each: int) -> dict[str, Any]:
         loader = Loader(source, Views(size=SIZE).crop_pairs, WORKERS, missing="replace")
         return lambda ids: loader([(part, part.astype(np.uint64)) for part in np.array_split(ids, range(BATCH, len(ids), BATCH))])
 
-    source = open_pictures(folder).training
-    count = len(source)
-    del source
     return rounds(lambda: open_pictures(folder).training, draw, count, each)
 
 
@@ -92,7 +89,7 @@ class Pair:
         return torch.stack([self.crop(image), self.crop(image)])
 
 
-def torchvision(folder: Path, each: int) -> dict[str, Any]:
+def torchvision(folder: Path, count: int, each: int) -> dict[str, Any]:
     """ImageFolder + DataLoader: the same."""
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
@@ -110,7 +107,7 @@ def torchvision(folder: Path, each: int) -> dict[str, Any]:
 
         return iterate
 
-    return rounds(lambda: ImageFolder(str(folder), Pair()), draw, len(ImageFolder(str(folder))), each)
+    return rounds(lambda: ImageFolder(str(folder), Pair()), draw, count, each)
 
 
 def digits(epochs: int) -> list[int]:
@@ -132,8 +129,8 @@ def digits(epochs: int) -> list[int]:
 
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
-        what, folder, each = sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
-        print(json.dumps(digits(each) if what == "digits" else {"ours": ours, "torchvision": torchvision}[what](folder, each)))
+        what, folder, count, each = sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+        print(json.dumps(digits(each) if what == "digits" else {"ours": ours, "torchvision": torchvision}[what](folder, count, each)))
         return
     arguments = parser(__doc__ or "")
     arguments.add_argument("--files", type=int, default=1_000_000)
@@ -143,7 +140,7 @@ def main() -> None:
 
     def child(what: str, folder: Path, each: int) -> Any:
         done = subprocess.run(
-            [sys.executable, __file__, "--child", what, str(folder), str(each)], stdout=subprocess.PIPE, check=True, text=True
+            [sys.executable, __file__, "--child", what, str(folder), str(a.files), str(each)], stdout=subprocess.PIPE, check=True, text=True
         )
         found = json.loads(done.stdout.splitlines()[-1])
         print(what, found, flush=True)

@@ -14,6 +14,7 @@ from typing import get_args, get_type_hints
 
 from twoviews.bench.show import number as short
 from twoviews.evaluate.config import CompareConfig, DetectConfig, DistillConfig, EvalConfig, FinetuneConfig, TransferConfig
+from twoviews.sources.config import ShardConfig
 from twoviews.training.config import TrainConfig
 from twoviews.training.recipes import RECIPES
 from twoviews.vectors.config import DuplicatesConfig, EmbedConfig, SearchConfig, SelectConfig
@@ -51,6 +52,7 @@ VERBS = {
     "search": SearchConfig,
     "duplicates": DuplicatesConfig,
     "select": SelectConfig,
+    "shard": ShardConfig,
 }
 
 
@@ -308,17 +310,111 @@ def search() -> list[str]:
 
 def kill() -> list[str]:
     data = read("kill")
-    lines = [
-        f"Killed {data['kills']} times before it had finished, going on from steps {', '.join(map(str, data['went_on_from_steps']))}: {'equal' if data['equal'] else 'NOT EQUAL'}."
+    body = [
+        [
+            f"`{verb}`",
+            str(found["kills"]),
+            ", ".join(f"{place} {n}" for place, n in found["places"].items()),
+            str(found["files"]),
+            found["sha256"][:16],
+            "equal" if found["equal"] else "NOT EQUAL",
+        ]
+        for verb, found in data["jobs"].items()
     ]
-    lines += [
+    heads = ["job", "kills", "where", "files compared", "sha256 of all", "beside never killed"]
+    return [*table(heads, body), "", f"{machine(data)}."]
+
+
+def fuzz() -> list[str]:
+    data = read("fuzz")
+    body = [[name, f"{f['inputs']:,}", f"{f.get('read', 0):,}", f"{f.get('refused', 0):,}"] for name, f in data["parsers"].items()]
+    return [
+        *table(["parser", "inputs", "read", "refused"], body),
         "",
-        *table(["file", "sha256 never killed", "killed"], [[k, v[:16], data["killed"][k][:16]] for k, v in data["whole"].items()]),
+        f"{data['inputs']:,} inputs in all, seed {data['seed']}. {machine(data)}.",
     ]
-    return [*lines, "", f"{machine(data)}."]
+
+
+def ugly() -> list[str]:
+    def said(row: dict) -> str:
+        if "opened" in row:
+            channels, height, width = row["opened"]
+            more = f", first of {row['frames']} frames" if row["frames"] > 1 else ""
+            return f"opened: {width} × {height}, {channels} channels{more}"
+        return f"left out: {row['refused']}"
+
+    body = []
+    for row in json.loads((HERE / "figures" / "ugly.json").read_text(encoding="utf-8")):
+        text = said(row) + (f"; with `{row['named']['options']}` {said(row['named'])}" if "named" in row else "")
+        what = row["what"][:100]
+        body.append([cell(what), cell(text)])
+    return table(["file", "what happens"], body)
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def orders() -> list[str]:
+    data = read("shuffle")
+    body = [
+        [
+            f"{r['pictures']:,}",
+            f"{r['shard']:,}" if r["shard"] else "none",
+            str(r["window"]) if r["shard"] else "all",
+            f"{r['seconds_to_begin']:.2f}",
+            f"{r['milliseconds_a_batch']:.2f}",
+            f"{r['megabytes']:.0f}",
+        ]
+        for r in data["costs"]
+    ]
+    heads = ["pictures", "a shard", "window", "seconds to begin", "ms a batch", "peak MB"]
+    return [*table(heads, body), "", f"{machine(data)}."]
+
+
+def mixing() -> list[str]:
+    data = read("shuffle")
+    body = [
+        [
+            "mixed" if r["mixed"] else "class by class",
+            str(r["window"]),
+            f"{r['distinct_classes']:.0f}",
+            f"{100 * r['pairs_of_one_shard']:.1f} %",
+        ]
+        for r in data["mixing"]
+    ]
+    return table(["shards written", "window", "classes in a batch", "pairs of a batch from one shard"], body)
+
+
+def million() -> list[str]:
+    data = read("million")
+    names = {"ours": "twoviews", "torchvision": "ImageFolder + DataLoader"}
+    body = [
+        [
+            text,
+            f"{data[name]['seconds_to_begin']:.1f}",
+            f"{data[name]['megabytes_to_begin']:.0f}",
+            f"{data[name]['pictures_per_second']:,.0f}",
+            f"{data[name]['megabytes'][0]} → {data[name]['megabytes'][-1]}",
+        ]
+        for name, text in names.items()
+    ]
+    heads = ["", "seconds to begin", "MB more after it", "pictures a second", "MB with readers, first → tenth round"]
+    return [*table(heads, body), "", f"{data['files']:,} files. {machine(data)}."]
+
+
+def flat() -> list[str]:
+    data = read("million")
+    held, epochs = data["digits"]["megabytes"], data["digits"]["epochs"]
+    shown = [held[0], held[len(held) // 10 - 1], held[len(held) // 2 - 1], held[-1]]
+    return [
+        f"A process that trains on digits, after epochs 1, {epochs // 10}, {epochs // 2} and {epochs}: {', '.join(map(str, shown))} MB. A million files: "
+        f"{', '.join(map(str, data['ours']['megabytes']))} MB with its readers over ten rounds of {data['each']:,} pictures. {machine(data)}."
+    ]
 
 
 TABLES = {"demo": demo, "cifar": cifar, "small_sets": small_sets, "loss": loss, "views": views, "step": step, "chunk": chunk, "kill": kill}
+TABLES |= {"fuzz": fuzz, "ugly": ugly, "orders": orders, "mixing": mixing, "million": million, "flat": flat}
 TABLES |= {"cifar_labels": cifar_labels, "detect": detect, "distill": distill, "select": select, "search": search}
 
 
@@ -331,7 +427,7 @@ def filled(page: Path) -> str:
     return re.sub(r"<!-- begin (\w+) -->.*?<!-- end \1 -->", fill, page.read_text(encoding="utf-8"), flags=re.S)
 
 
-FILLED = (HERE / "results.md", HERE.parent / "README.md")
+FILLED = (HERE / "results.md", HERE / "pictures.md", HERE / "scale.md", HERE / "reliability.md", HERE.parent / "README.md")
 
 if __name__ == "__main__":
     (HERE / "options.md").write_text(options(), encoding="utf-8")

@@ -27,7 +27,7 @@ from twoviews.sources import shards as shards_module
 from twoviews.sources import table as table_module
 from twoviews.sources.config import ReadConfig
 from twoviews.sources.loader import Loader
-from twoviews.sources.order import Batches, Order
+from twoviews.sources.order import Batches, Order, some
 from twoviews.sources.shard import shard
 from twoviews.sources.shards import expand
 from twoviews.sources.spec import images, open_pictures
@@ -135,6 +135,25 @@ def test_an_order_sees_each_picture_once_and_is_the_same_however_it_is_read(coun
         assert set(block[at : at + length]) == set(order.blocks[start : start + window].tolist())
     if n > 20:
         assert (Order(n, bounds, window, 7, "order", epoch + 1)[0:n] != whole).any()
+
+
+def test_keyed_pictures_of_a_huge_source_come_from_a_few_blocks(folder, tmp_path):
+    class Huge:
+        blocks = np.arange(0, 10**9 + 1, 10_000)
+
+        def __len__(self):
+            return 10**9
+
+    ids = some(Huge(), 25_000, 0, "x")
+    assert len(set(ids.tolist())) == 25_000
+    assert len({i // 10_000 for i in ids.tolist()}) == 4
+    assert len(some(Huge(), 75_000, 0, "x")) == 75_000
+    shard(folder, tmp_path / "out", per_shard=7)
+    source = open_pictures(f"shards:{tmp_path / 'out'}").training
+    few = source.labels_at(np.array([20, 3, 9]))
+    assert source._labels is None  # the others' indexes were not read for it
+    assert few.tolist() == source.labels[[20, 3, 9]].tolist()
+    assert few.tolist() == source.labels_at(np.array([20, 3, 9])).tolist()
 
 
 def test_batches_are_shared_by_processes():

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from ..base import draws as rng
 from ..base.draws import Keys
+from .source import ImageSource
 
+BLOCKS = 4  # that keyed pictures come from at least
 Ids = NDArray[np.int64]
 Item = tuple[Ids, Keys]
 
@@ -60,6 +62,17 @@ class Order:
             found.append(self.part(number)[start - first : min(stop, last) - first])
             start = last
         return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def some(source: ImageSource, count: int, *key: int | str) -> Ids:
+    """`count` keyed pictures of a source, fewer where it has not so many: from all over, or, where it has blocks, from a few of these only."""
+    bounds = getattr(source, "blocks", None)
+    if bounds is None:
+        return rng.permutation(len(source), *key)[:count]
+    blocks = rng.permutation(len(bounds) - 1, *key, "blocks")
+    enough = int(np.searchsorted(np.cumsum(np.diff(bounds)[blocks]), count)) + 1
+    ids = np.concatenate([np.arange(int(bounds[b]), int(bounds[b + 1])) for b in blocks[: max(BLOCKS, enough)]])
+    return ids[rng.permutation(len(ids), *key)][:count]
 
 
 class Batches(Sequence[Item]):

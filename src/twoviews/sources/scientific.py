@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .config import MAX_CHANNELS, Reading
 from .errors import Unreadable
@@ -88,15 +89,11 @@ def tiff(data: bytes, how: Reading) -> np.ndarray:
 
 
 def tiff_shape(data: bytes, how: Reading) -> tuple[int, int, int]:
-    """(height, width, channels) by the header of a TIFF."""
+    """(height, width, channels) by the header of a TIFF. Raises Unreadable for more pixels than its bytes can hold."""
     page = _page(data)
     if page.imagedepth > 1:
         raise Unreadable("holds a volume, not a picture")
-    shape = shape_of((page.imagelength, page.imagewidth, page.samplesperpixel), how)
-    bytes_, packed = math.prod(shape) * page.bitspersample // 8, page.compression != 1
-    if bytes_ > len(data) * (PACKED if packed else 1):
-        raise Unreadable(f"truncated: it declares {bytes_:,} bytes of pixels, and holds {len(data):,}")
-    return shape
+    return shape_of((page.imagelength, page.imagewidth, page.samplesperpixel), how)
 
 
 def _page(data: bytes):
@@ -104,8 +101,22 @@ def _page(data: bytes):
         import tifffile
     except ImportError as error:
         raise Unreadable("this kind of TIFF needs tifffile: uv pip install 'twoviews[scientific]'") from error
+    _refuse_hollow(data)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is an error
     return tifffile.TiffFile(io.BytesIO(data)).pages.first
+
+
+def _refuse_hollow(data: bytes) -> None:
+    """By Pillow's reader of tags: tifffile took 11 GB for 290 bytes that declare 155 million pixels."""
+    start = data[:16] if data[2:3] in b"+" or data[3:4] in b"+" else data[:8]
+    tags = ImageFileDirectory_v2(start)
+    file = io.BytesIO(data)
+    file.seek(tags.next)  # type: ignore[attr-defined]
+    tags.load(file)
+    bits = np.max(tags.get(258, 1))
+    declared = int(tags[256]) * int(tags[257]) * int(tags.get(277, 1)) * int(bits) // 8
+    if declared > len(data) * (PACKED if tags.get(259, 1) != 1 else 1):
+        raise Unreadable(f"truncated: it declares {declared:,} bytes of pixels, and holds {len(data):,}")
 
 
 def dicom(data: bytes, how: Reading) -> np.ndarray:

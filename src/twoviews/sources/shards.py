@@ -140,6 +140,12 @@ class Shards(Encoded):
             self._labels = np.concatenate([*own])
         return self._labels
 
+    def labels_at(self, ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """The labels of some pictures, from the indexes of their shards."""
+        if self._labels is not None or len(self.classes) < 2:
+            return None if self._labels is None else self._labels[ids]
+        return np.array([self.index(shard).column("label")[row].as_py() for shard, row in map(self.place, ids.tolist())], np.int64)
+
     def __len__(self) -> int:
         assert self.blocks is not None
         return int(self.blocks[-1])

@@ -248,6 +248,14 @@ class Joined:
         return (self.first, index) if index < before else (self.second, index - before)
 
 
+def labels_at(source: ImageSource, ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """The labels of some pictures. Sources too large to know all of theirs at once have `labels_at` themselves."""
+    own = getattr(source, "labels_at", None)
+    if own is not None:
+        return own(ids)
+    return None if source.labels is None else source.labels[ids]
+
+
 def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
     """Some pictures of a source; a tensor in memory stays one."""
     if isinstance(source, Small):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import torch
 
-from ..base import draws as rng
 from ..nets.base import Encoder
 from ..probes.features import features
 from ..probes.knn import knn_votes
 from ..probes.quality import effective_rank
 from ..probes.ridge import ridge_accuracy
-from ..sources.source import ImageSource
+from ..sources.order import some
+from ..sources.source import ImageSource, labels_at
 from .config import TrainConfig
 
 
@@ -23,11 +23,9 @@ class Monitor:
 
     def __init__(self, config: TrainConfig, source: ImageSource, device: torch.device, precision: str, workers: int):
         self.config, self.source, self.device, self.precision, self.workers = config, source, device, precision, workers
-        self.ids = rng.permutation(len(source), config.seed, "monitor")[: config.monitor_images]
-        labels = source.labels
-        self.labels = None
-        if labels is not None and len(source.classes) > 1 and (labels[self.ids] >= 0).all() and len(self.ids) >= 5:
-            self.labels = torch.from_numpy(labels[self.ids]).to(device)
+        self.ids = some(source, config.monitor_images, config.seed, "monitor")
+        labels = labels_at(source, self.ids) if len(source.classes) > 1 and len(self.ids) >= 5 else None
+        self.labels = None if labels is None or (labels < 0).any() else torch.from_numpy(labels).to(device)
 
     def __call__(self, encoder: Encoder) -> dict[str, float]:
         """`rank` (RankMe of h), `std` (mean deviation of l2-normalised h times √d, 1 = spread), and with labels `probe` and `knn` (top-1)."""

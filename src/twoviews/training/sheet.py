@@ -14,6 +14,7 @@ from torch import Tensor
 from ..base import draws as rng
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..sources.order import some
 from ..sources.source import Picture, Small
 from ..views.config import ViewConfig
 from ..views.draw import OPERATIONS, Draws, draw, view_keys
@@ -34,7 +35,7 @@ def sheet(images: str | Path, out: Path, count: int = 8, **options: Any) -> list
         raise UserError(f"--count is {count}; it must be at least 1")
     pictures, source, config, _ = settings(images, options)
     views = Views.of(config)
-    ids = rng.subset(len(source), count, config.seed, "sheet")
+    ids = np.sort(some(source, count, config.seed, "sheet"))
     rows, described = [], []
     for index in ids:
         keys = rng.key(config.seed, "views", 0, np.array([index]))
