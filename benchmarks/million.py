@@ -134,6 +134,7 @@ def main() -> None:
         return
     arguments = parser(__doc__ or "")
     arguments.add_argument("--files", type=int, default=1_000_000)
+    arguments.add_argument("--folder", type=Path, help="where the files are, or are to be made and kept")
     arguments.add_argument("--each", type=int, default=50_000, help="pictures of a round")
     arguments.add_argument("--epochs", type=int, default=200, help="of digits")
     a = arguments.parse_args()
@@ -146,11 +147,11 @@ def main() -> None:
         print(what, found, flush=True)
         return found
 
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        make(Path(folder), a.files)
-        print(f"made {a.files:,} files in {time.perf_counter() - began:.0f} s", flush=True)
-        found = {what: child(what, Path(folder), a.each) for what in ("ours", "torchvision")}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = a.folder or Path(temporary)
+        if not any(folder.glob("class*")):
+            make(folder, a.files)
+        found = {what: child(what, folder, a.each) for what in ("ours", "torchvision")}
     found["digits"] = {"epochs": a.epochs, "megabytes": child("digits", Path(), a.epochs)}
     report({"machine": describe(), "files": a.files, "each": a.each, "readers": WORKERS, **found}, a.json)
 

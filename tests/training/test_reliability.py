@@ -334,3 +334,27 @@ def test_shards_train_like_any_pictures_and_go_on_in_the_middle_of_an_epoch(phot
     assert weights(run) == weights(whole)
     with pytest.raises(tv.UserError, match="shuffle_window: 2 → 3"):
         tv.train(spec, tmp_path / "run", **{**options, "shuffle_window": 3})
+
+
+def test_shards_over_http_train_through_readers(photos, tmp_path):
+    """The readers fetch the shards themselves, after the main process has talked to the same server: the same weights as from the disk."""
+    import functools
+    import http.server
+    import threading
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    shard(photos, tmp_path / "shards", per_shard=6)
+    handler = functools.partial(Quiet, directory=str(tmp_path / "shards"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        options = {**TINY, "epochs": 1, "workers": 2}
+        far = tv.train(f"shards:http://127.0.0.1:{server.server_port}", tmp_path / "far", **options, cache=str(tmp_path / "cache"))
+        near = tv.train(f"shards:{tmp_path / 'shards'}", tmp_path / "near", **options)
+        assert [line["loss"] for line in far.log("step")] == [line["loss"] for line in near.log("step")]
+        assert len(list((tmp_path / "cache").glob("*.tar"))) == 7
+    finally:
+        server.shutdown()

@@ -117,7 +117,7 @@ def exactly(views: Views, images: torch.Tensor, keys) -> torch.Tensor:
     return torch.cat(views(images.float() / 255, keys))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 5])
 @pytest.mark.parametrize(
     "settings",
     [
