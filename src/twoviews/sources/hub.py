@@ -95,7 +95,7 @@ def _streamed(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]
         from huggingface_hub import HfFileSystem
 
         filesystem = HfFileSystem()
-        files = sorted(filesystem.glob(f"datasets/{name}/**.parquet"))
+        files = sorted(filesystem.glob(f"datasets/{name}/**/*.parquet"))
     if not files:
         raise UserError(f"hf:{name} holds no Parquet files, and only these can be streamed: leave --streaming away")
     splits: dict[str, list[str]] = {}
