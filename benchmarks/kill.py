@@ -175,14 +175,14 @@ def reader(process: subprocess.Popen) -> int | None:
     return random.choice(found).pid if found else None
 
 
-def kill(arguments: list[str], folder: Path, place: str, seconds: float, moments: random.Random) -> tuple[bool, int]:
+def kill(arguments: list[str], folder: Path, place: str, moments: random.Random) -> tuple[bool, int]:
     """One attempt: whether it was killed there, and the exit code."""
     if place not in ("worker", "anywhere"):
         process = run(arguments, folder, place, moments.randint(1, 6))
         process.communicate()
         return process.returncode == -signal.SIGKILL, process.returncode
     process = run(arguments, folder, "elsewhere", 0)
-    until, victim = time.monotonic() + moments.uniform(0.1, 0.5) * seconds, None
+    until, victim = time.monotonic() + moments.uniform(2.0, 8.0), None
     while process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
         if place == "worker" and (victim := reader(process)):
@@ -222,13 +222,11 @@ def job(verb: str, kills: int, folder: Path, moments: random.Random) -> dict[str
     def arguments(name: str) -> list[str]:
         return [verb, *line.replace("OUT", f"{name}-{verb}").split()]
 
-    began = time.monotonic()
     run(arguments("whole"), folder)
-    seconds = time.monotonic() - began
     found: Counter[str] = Counter()
     for attempt in range(4 * kills):
         place = places[attempt % len(places)]
-        died, code = kill(arguments("killed"), folder, place, seconds, moments)
+        died, code = kill(arguments("killed"), folder, place, moments)
         found[place] += died
         if not died and code != 0:
             raise SystemExit(f"{verb} was to die in {place}, and ended with {code}")

@@ -7,9 +7,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -105,8 +107,50 @@ def test_a_run_goes_on_with_the_pictures_it_began_with(photos, tmp_path, monkeyp
 def test_when_nothing_can_be_read_any_more_the_run_ends(photos, tmp_path):
     for path in photos.glob("*.jpg"):
         path.write_bytes(b"gone")
-    with pytest.raises(tv.RunError, match="nor can 100 others"):
+    with pytest.raises(tv.RunError, match="nor can 100 others") as caught:
         tv.train(photos, tmp_path / "run", **{**TINY, "check": "none"})
+    assert "Traceback" not in str(caught.value)
+
+
+def test_evaluations_name_what_they_cannot_read(photos, tmp_path):
+    for n in range(40):
+        (photos / "ab"[n % 2]).mkdir(exist_ok=True)
+        (photos / f"{n:02d}.jpg").rename(photos / "ab"[n % 2] / f"{n:02d}.jpg")
+    (photos / "a" / "04.jpg").write_bytes(b"broken")
+    for workers in (0, 1):
+        with pytest.raises(tv.RunError, match=r"^a/04\.jpg: not a picture.*--check full leaves such pictures out$"):
+            tv.knn("untrained:convnet", photos, check="none", size=16, workers=workers, seeds=1)
+
+
+def test_a_killed_run_goes_on_at_once(photos, tmp_path):
+    """Its readers outlive it by some seconds, and must not hold its lock."""
+    line = (
+        f"train {photos} --out {tmp_path}/run --recipe photos --encoder convnet --width 0.25 --size 16 --batch 8 --epochs 400 --workers 2"
+    )
+    command = [sys.executable, "-m", "twoviews", *line.split(), "--checkpoint-every", "2"]
+    with (tmp_path / "said").open("w") as said:
+        first = subprocess.Popen(command, stderr=said)
+        try:
+            deadline = time.monotonic() + 120
+            while not checkpoint.existing(tmp_path / "run"):
+                assert time.monotonic() < deadline
+                assert first.poll() is None
+                time.sleep(0.05)
+            readers = psutil.Process(first.pid).children()
+            assert readers
+            for reader in readers:
+                reader.suspend()  # as one that hangs in a read
+        finally:
+            first.kill()
+            first.wait()
+        again = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            assert "going on from step" in again.stderr.readline()
+        finally:
+            again.kill()
+            again.wait()
+            for reader in readers:
+                reader.kill()
 
 
 def test_a_folder_that_is_half_ugly(shared_data, photos, tmp_path, capfd):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..base.errors import UserError
-from .base import Encoder, Spec
-from .encoder import from_spec, load_weights, read_header, save_encoder, save_module
+from .base import Encoder
+from .encoder import from_spec, load_weights, read_header, save_encoder, save_module, spec_of
 from .head import HEADS, Head, head
 from .names import CLASSIFIER, HEAD, WEIGHTS
 
@@ -82,7 +82,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, list[str]]:
             f"{folder} holds no {CLASSIFIER}: " + (f"give one of {', '.join(inside)}" if inside else "it is written by twoviews finetune")
         )
     header = read_header(file)
-    encoder = from_spec(Spec(**header["spec"]))
+    encoder = from_spec(spec_of(header, file))
     h = header["head"]
     projection = head(h["head"], encoder.num_features, h["features"], h["norm"]) if h else None
     net = Classifier(encoder, len(header["classes"]), projection, header["layers"])

@@ -110,7 +110,7 @@ def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder
         return from_library.eval()
     path = encoder_file(name)
     header = read_header(path)
-    spec = Spec(**header["spec"])
+    spec = spec_of(header, path)
     net = from_spec(spec) if module is None else adopt(module, spec.channels, spec.size, spec.resize, spec.range)
     load_weights(net, path, str(spec))
     return net.eval()
@@ -125,6 +125,14 @@ def read_header(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a safetensors file: {error}") from error
     except (KeyError, ValueError) as error:
         raise UserError(f"{path} holds weights, but not an encoder of twoviews (no architecture in its header)") from error
+
+
+def spec_of(header: dict[str, Any], path: Path) -> Spec:
+    """The spec in a file's header. Raises UserError for one that is none."""
+    try:
+        return Spec(**header["spec"])
+    except (TypeError, KeyError) as error:
+        raise UserError(f"{path} describes an encoder that this version of twoviews does not know: {error}") from error
 
 
 def load_weights(net: nn.Module, path: Path, what: str) -> None:

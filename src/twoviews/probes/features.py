@@ -54,9 +54,7 @@ def evaluation_batches(
                 lost.extend(batch.lost)
             yield evaluation_view(batch.images, size, resize) if isinstance(source, Small) else as_float(batch.images)
     except Unreadable as error:
-        raise RunError(
-            f"{str(error).splitlines()[-1]}. It was not looked at before, or has changed: --check full leaves such pictures out"
-        ) from error
+        raise RunError(f"{error}. It was not looked at before, or has changed: --check full leaves such pictures out") from error
 
 
 @torch.inference_mode()

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..base.draws import Keys, extend, uniform
-from ..base.errors import RunError
+from ..base.errors import RunError, TwoviewsError
 from ..base.files import forget_locks
 from .errors import Unreadable
 from .source import Blank, ImageSource, Picture, Small
@@ -140,8 +140,14 @@ class Loader:
                 yield Batch(ids, keys, self.images[torch.from_numpy(ids).to(self.images.device)])
             return
         self.plan.batches = batches
-        for images, ids, keys, lost in self.loader:
-            yield Batch(ids, keys, images, lost)
+        try:
+            for images, ids, keys, lost in self.loader:
+                yield Batch(ids, keys, images, lost)
+        except TwoviewsError as error:
+            text, name = str(error), type(error).__name__
+            if "Original Traceback" not in text:
+                raise
+            raise type(error)(text.rpartition(f"{name}: ")[2].strip()) from None  # torch puts a worker's traceback into the message
 
     def close(self) -> None:
         """Tell the worker processes to end, and wait for them."""

@@ -14,8 +14,8 @@ from torch import nn
 from ..base import device as devices
 from ..base import processes
 from ..base.errors import UserError
-from ..nets.base import Encoder, Spec
-from ..nets.encoder import adopt, encoder, load_weights, read_header
+from ..nets.base import Encoder
+from ..nets.encoder import adopt, encoder, load_weights, read_header, spec_of
 from ..nets.head import Head, head
 from ..nets.names import encoder_file, of_library
 from ..optim.schedule import Schedule, official
@@ -197,7 +197,7 @@ def _network(config: TrainConfig, module: nn.Module | None, given: dict[str, Any
             )
         return encoder(config.init, pretrained=True, **make)
     path = encoder_file(config.init)
-    has = Spec(**read_header(path)["spec"])
+    has = spec_of(read_header(path), path)
     asked = {name: given[name] for name in ("encoder", "width", "sk", "stem", "channels") if name in given}
     other = [
         f"{k} {v!r} was asked for, it has {getattr(has, 'name' if k == 'encoder' else k)!r}"
