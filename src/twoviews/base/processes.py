@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .console import mute
 from .errors import RunError, TwoviewsError
-from .watch import Watch, end
+from .watch import Watch, end, sign
 
 Group = Any  # torch.distributed.ProcessGroup, which not every build of torch has
 T = TypeVar("T")
@@ -47,8 +47,8 @@ def join(seconds: float = FORM_SECONDS) -> bool:
     try:
         store, _, _ = next(dist.rendezvous("env://", rank_, world_, timeout=limit))
         store.set_timeout(limit)
-        store.set(f"twoviews/{rank_}", "here")
-        store.wait([f"twoviews/{i}" for i in range(world_)], limit)
+        store.set(sign(rank_), "0")
+        store.wait([sign(i) for i in range(world_)], limit)
     except (dist.DistError, RuntimeError, ValueError, OSError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise RunError(

@@ -18,6 +18,11 @@ import torch.distributed as dist
 BEAT, LIMIT = 4.0, 40.0  # seconds from one sign of life to the next, and after which silence counts as loss
 
 
+def sign(rank: int) -> str:
+    """The key of a process's sign of life. All are there from the meeting on: asking for one that is not would wait."""
+    return f"twoviews/{rank}"
+
+
 class Watch:
     """Threads that beat and look, from `start` to `stop`. `connect` opens a connection of its own to the store; `lost(words)` ends the process."""
 
@@ -47,9 +52,9 @@ class Watch:
             try:
                 store = store or self.connect()
                 count += 1
-                store.set(f"twoviews/beat/{self.rank}", str(count))
+                store.set(sign(self.rank), str(count))
                 for other, (before, _) in list(self.seen.items()):
-                    now = int(store.get(f"twoviews/beat/{other}"))
+                    now = int(store.get(sign(other)))
                     if now != before:
                         self.seen[other] = (now, time.monotonic())
                 self.round = time.monotonic()
