@@ -33,7 +33,7 @@ TIMES = ("images_per_second", "data_wait", "seconds", "command", "versions")  # 
 TINY = "--recipe photos --encoder convnet --width 0.25 --size 16 --batch 32"
 JOBS = {  # verb: its arguments in the work folder, the files to compare, the places
     "train": (
-        f"photos --out OUT {TINY} --epochs 160 --workers 2 --checkpoint-every 2 --log-every 1 --monitor-every 5 --monitor-images 40",
+        f"photos --out OUT {TINY} --epochs 400 --workers 2 --checkpoint-every 2 --log-every 1 --monitor-every 5 --monitor-images 40",
         ("*.safetensors", "log.jsonl", "checkpoints/*/*.safetensors"),
         ("step", "file", "before", "after", "removal", "log", "worker", "anywhere"),
     ),

@@ -42,7 +42,7 @@ class Watch:
         """End both threads; one that waits for a store that does not answer is left behind."""
         self.over.set()
         for thread in self.threads:
-            thread.join(2.0)
+            thread.join(10.0)
 
     def beat(self) -> None:
         """Say that this process lives, and read of the others; a store that does not answer may hold this thread for long."""
