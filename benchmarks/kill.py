@@ -169,7 +169,8 @@ def reader(process: subprocess.Popen) -> int | None:
     import psutil
 
     try:
-        found = psutil.Process(process.pid).children()
+        parent = psutil.Process(process.pid)
+        found = [child for child in parent.children() if child.cmdline() == parent.cmdline()]  # forked: not Python's own helpers
     except psutil.NoSuchProcess:
         return None
     return random.choice(found).pid if found else None
@@ -182,7 +183,7 @@ def kill(arguments: list[str], folder: Path, place: str, moments: random.Random)
         process.communicate()
         return process.returncode == -signal.SIGKILL, process.returncode
     process = run(arguments, folder, "elsewhere", 0)
-    until, victim = time.monotonic() + moments.uniform(2.0, 8.0), None
+    until, victim = time.monotonic() + moments.uniform(2.0, 6.0), None
     while process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
         if place == "worker" and (victim := reader(process)):
