@@ -17,6 +17,7 @@ from twoviews.evaluate.subjects import named
 from twoviews.evaluate.transfer import PAPER, Transferring, binary_criterion, paper_rows
 from twoviews.nets.encoder import encoder, save_encoder
 from twoviews.probes.logistic import Logistic
+from twoviews.sources.config import ReadConfig
 from twoviews.sources.names import TRANSFER_SETS
 from twoviews.sources.source import Joined
 from twoviews.sources.transfer import METRICS, VOC_CLASSES, TransferSet, open_set
@@ -156,7 +157,7 @@ def test_each_set_in_its_own_format(name, tmp_path, monkeypatch):
         "torchvision.datasets.Flowers102._check_integrity", lambda self: self._images_folder.is_dir()
     )  # it knows the real files' hashes
     train, test = MADE[name](tmp_path)
-    found = open_set(name, tmp_path)
+    found = open_set(name, ReadConfig(root=str(tmp_path)))
     assert (len(found.train), len(found.test)) == (train, test)
     assert found.metric == METRICS[name]
     assert (found.validation is not None) == (name in ("aircraft", "voc2007", "dtd", "flowers"))
@@ -173,7 +174,7 @@ def test_each_set_in_its_own_format(name, tmp_path, monkeypatch):
                 assert source.read(i).float().mean((1, 2)).argmax().item() == source.labels[i], "the label is the picture's"
     (tmp_path / "other").mkdir()
     with pytest.raises(tv.UserError, match=rf"{name} (is not|could not)"):
-        open_set(name, tmp_path / "other")
+        open_set(name, ReadConfig(root=str(tmp_path / "other")))
 
 
 def test_all_twelve_have_a_reader_a_metric_and_the_papers_figures():

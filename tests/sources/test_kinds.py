@@ -26,6 +26,7 @@ from twoviews.base.files import sha256
 from twoviews.sources import shards as shards_module
 from twoviews.sources import table as table_module
 from twoviews.sources.config import ReadConfig
+from twoviews.sources.errors import Unreadable
 from twoviews.sources.loader import Loader
 from twoviews.sources.order import Batches, Order, some
 from twoviews.sources.shard import shard
@@ -277,6 +278,23 @@ def test_a_shard_that_was_cut_loses_its_last_pictures_only(folder, tmp_path):
     assert batch.images.shape == (24, 2, 3, 16, 16)
 
 
+def test_an_index_that_lies_leads_nowhere(folder, tmp_path):
+    shard(folder, tmp_path / "out", per_shard=24)
+    beside = tmp_path / "out" / "all-000000.tar.index.parquet"
+    sound = pq.read_table(beside)
+    for offset, size in ((-5, 10), (0, 10**15), (2**62, 2**62), (0, -1)):
+        column = {"offset": [offset] * 24, "size": [size] * 24}
+        lying = sound
+        for name, values in column.items():
+            lying = lying.set_column(lying.column_names.index(name), name, pa.array(values, pa.int64()))
+        pq.write_table(lying, beside)
+        with pytest.raises(Unreadable, match="ends before this picture does"):
+            open_pictures(f"shards:{tmp_path / 'out'}").training.bytes(0)
+    pq.write_table(sound.slice(0, 5), beside)
+    with pytest.raises(RunError, match=r"has 5 pictures, index\.json says 24"):
+        open_pictures(f"shards:{tmp_path / 'out'}").training.bytes(0)
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     fails = 0
 
@@ -309,7 +327,11 @@ def test_shards_over_http(served, folder, tmp_path, monkeypatch):
     assert far.fingerprint == near.fingerprint
     assert [far.bytes(n) for n in range(24)] == [near.bytes(n) for n in range(24)]
     assert far.labels.tolist() == near.labels.tolist()
-    named = open_pictures(f"shards:{served}/all-{{000000..000004}}.tar", config=config).training
+    for beside in (tmp_path / "out").glob("*.index.parquet"):
+        beside.unlink()
+    monkeypatch.setattr(shards_module, "PAUSE", 60)  # what is not there is not asked for again
+    named = open_pictures(f"shards:{served}/all-{{000000..000004}}.tar", config=ReadConfig(cache=str(tmp_path / "new"))).training
+    monkeypatch.setattr(shards_module, "PAUSE", 0.01)
     assert named.bytes(11) == near.bytes(11)
     with pytest.raises(UserError, match=r"has no index\.json"):
         open_pictures(f"shards:{served}/nowhere", config=config)

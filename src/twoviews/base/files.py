@@ -117,7 +117,7 @@ def locked(folder: Path) -> Iterator[None]:
 def forget_locks() -> None:
     """In a forked process: let go of the locks it inherited, which would else outlive their owner."""
     for file in _HELD:
-        os.close(file.fileno())
+        file.close()
     _HELD.clear()
 
 

@@ -71,7 +71,7 @@ def transfer(encoder: str | Path | Encoder, sets: Sequence[str] = ("all",), out:
     every, found, absent = list(sets) == ["all"], [], []
     for name in TRANSFER_SETS if every else sets:
         try:
-            found.append(open_set(name, config.root, subject.encoder.spec.channels, config.download))
+            found.append(open_set(name, config, subject.encoder.spec.channels))
         except UserError as error:
             if not every:
                 raise

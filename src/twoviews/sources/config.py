@@ -55,7 +55,7 @@ class ReadConfig(Checked):
     )
     strict: bool = setting(False, "refuse to begin when any file cannot be read", free=True)
     truncated: bool = setting(False, "take pictures whose file ends too early, as far as they go")
-    max_pixels: int = setting(MAX_PIXELS, "pictures of more pixels are refused as decompression bombs", free=True)
+    max_pixels: int = setting(MAX_PIXELS, "pictures of more pixels are refused as decompression bombs")
     range: str = setting(
         AUTO, "what becomes 0 to 255 of pictures with more than 8 bits: auto (their type's range), data (each picture's own), or LOW:HIGH"
     )

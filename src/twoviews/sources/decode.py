@@ -141,7 +141,7 @@ class Header:
 
 def header(file: bytes | Path, how: Reading = RGB) -> Header:
     """The header of a picture file or its bytes; a file is read no further than it must. Raises Unreadable with the reason."""
-    start = file[:132] if isinstance(file, bytes) else _begin(file)
+    start = file[:132] if isinstance(file, bytes) else _read(file, 132)
     read = {scientific.npy: scientific.npy_shape, scientific.dicom: scientific.dicom_shape}.get(scientific.reader(start))  # type: ignore[arg-type]
     with _explained(how):
         if read is not None:
@@ -157,14 +157,6 @@ def header(file: bytes | Path, how: Reading = RGB) -> Header:
             if scientific.is_tiff(data):
                 return Header(*scientific.tiff_shape(data, how)[:2])
             raise Unreadable(reason(data)) from error
-
-
-def _begin(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)
-    except (OSError, ValueError) as error:
-        raise Unreadable(getattr(error, "strerror", None) or str(error)) from error
 
 
 def _whole(file: bytes | Path) -> bytes:
@@ -252,11 +244,16 @@ def as_channels(image: Tensor, channels: int) -> Tensor:
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file. Raises Unreadable with the reason; what is no ordinary file, such as a pipe, is not opened."""
+    return _read(path, -1)
+
+
+def _read(path: Path, count: int) -> bytes:
     try:
         if not path.is_file():
             path.stat()  # says why, where it is not there
             raise Unreadable("not an ordinary file")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(count)
     except (OSError, ValueError) as error:
         raise Unreadable(getattr(error, "strerror", None) or str(error)) from error
 

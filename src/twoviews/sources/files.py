@@ -37,7 +37,7 @@ SPLITS = {
 FULL = 100_000  # files up to which each is decoded once before a run, and its size in bytes is part of the fingerprint
 SIZES = 10_000  # files whose sizes are, of more
 CHUNK = 4096  # files that are looked at together
-GONE = 0.9  # share of its files with which a run goes on
+STILL = 0.9  # share of its files that must still be there for a run to go on
 TINY = 8  # pixels: a side below makes no sensible crop
 
 
@@ -55,13 +55,10 @@ class Files(Encoded):
         classes: Sequence[str],
         how: Reading,
         *,
-        skipped: Sequence[tuple[str, str]] = (),
-        remarks: Sequence[str] = (),
         targets: NDArray[np.int64] | None = None,
     ):
         self.root, self.labels, self.classes, self.how, self.targets = root, labels, classes, how, targets
         self.names: pa.LargeBinaryArray = names if isinstance(names, pa.LargeBinaryArray) else stored(names)
-        self.skipped, self.remarks = list(skipped), list(remarks)
         self._fingerprint = ""
 
     @property
@@ -122,15 +119,15 @@ def kept(source: Files, path: Path) -> Files | None:
     if fingerprint == source.fingerprint:
         return source
     still = pc.sum(pc.is_in(names, value_set=source.names)).as_py() or 0  # type: ignore[attr-defined]
-    if still < GONE * len(names):
+    if still < STILL * len(names):
         return None
-    before = Files(source.root, names, None, [], source.how, skipped=source.skipped, remarks=source.remarks)
+    before = Files(source.root, names, None, [], source.how)
     before._fingerprint = fingerprint
     return before
 
 
 @dataclasses.dataclass
-class Checked:
+class Looked:
     """What a look at files found: which are `good`, why others are not, and what there is to say of the good ones."""
 
     good: NDArray[np.int64]
@@ -138,18 +135,17 @@ class Checked:
     remarks: list[str]
 
 
-def check(source: Files, config: ReadConfig) -> Checked:
+def check(source: Files, config: ReadConfig) -> Looked:
     """Look at each file as `config.check` says. Files of several frames, and tiny ones, are remarked on."""
     n, how = len(source), source.how
     depth = config.check if config.check != "auto" else "full" if n <= FULL else "none"
     if depth == "none":
-        return Checked(np.arange(n), [], [])
+        return Looked(np.arange(n), [], [])
 
     def one(index: int) -> Header | str:
         try:
             if depth == "header":
-                path = source.path(index)
-                return header(path, how) if path.is_file() else header(read_bytes(path), how)
+                return header(source.path(index), how)
             data = source.bytes(index)
             height, width = decode(data, how).shape[1:]
             return Header(height, width, header(data, how).frames)
@@ -181,7 +177,7 @@ def check(source: Files, config: ReadConfig) -> Checked:
         remarks.append(f"{counts[0]} files hold several frames or pages: the first is taken ({shown(several, counts[0])})")
     if counts[1]:
         remarks.append(f"{counts[1]} pictures have a side below {TINY} px ({shown(tiny, counts[1])})")
-    return Checked(np.concatenate(good) if good else np.arange(0), skipped, remarks)
+    return Looked(np.concatenate(good) if good else np.arange(0), skipped, remarks)
 
 
 def shown(names: list[str], count: int) -> str:

@@ -32,7 +32,7 @@ SPLIT = ("split", "part", "subset", "set")
 
 def listed(path: Path, how: Reading, config: ReadConfig) -> dict[str, Files]:
     """The files of a list, by split. Relative paths are below the list's own folder. Raises UserError for what is wrong with it."""
-    columns = _parquet(path, config) if path.suffix == ".parquet" else _csv(path)
+    columns = _parquet(path) if path.suffix == ".parquet" else _csv(path)
     names = list(columns)
     of_path = _column(path, names, config.path_column, PATHS, "path", needed=True)
     of_label = _column(path, names, config.label_column, LABELS, "label")
@@ -81,7 +81,7 @@ def _csv(path: Path) -> dict[str, list[str]]:
     return {name.strip(): list(values) for name, *values in zip(*rows, strict=True)}
 
 
-def _parquet(path: Path, config: ReadConfig) -> dict[str, list[str]]:
+def _parquet(path: Path) -> dict[str, list[str]]:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:

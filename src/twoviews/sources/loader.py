@@ -74,7 +74,7 @@ class _Items(Dataset):
 
     def _one(self, ids: NDArray[np.int64], keys: Keys, row: int, lost: list[Lost]) -> Tensor:
         """One row of a batch, or what stands in for it; ids and keys are put right."""
-        index, key, found = int(ids[row]), keys[row : row + 1], len(lost)
+        index, key, found = int(ids[row]), keys[row : row + 1].copy(), len(lost)
         for attempt in range(TRIES):
             try:
                 image = self._cut(ids[row : row + 1], keys[row : row + 1])

@@ -25,7 +25,7 @@ from ..base.work import working
 from .config import ShardConfig
 from .decode import as_channels
 from .errors import Unreadable
-from .files import SUFFIXES
+from .files import SUFFIXES, sample
 from .shards import BESIDE, INDEX, SCHEMA
 from .source import Encoded, EncodedPart, ImageSource
 from .spec import open_pictures
@@ -85,8 +85,7 @@ def _split(source: ImageSource, name: str, out: Path, config: ShardConfig) -> li
 
 
 def _per_shard(source: ImageSource) -> int:
-    some = rng.subset(len(source), min(64, len(source)), "sample")
-    sizes = [len(raw(source, int(index))) for index in some]
+    sizes = [len(raw(source, index)) for index in sample(len(source))]
     return max(1, round(TARGET_BYTES / max(1.0, float(np.mean(sizes)))))
 
 

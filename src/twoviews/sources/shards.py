@@ -106,6 +106,8 @@ def _download(url: str, target: Path, digest: str) -> None:
                 while data := source.read(1 << 20):  # type: ignore[attr-defined]
                     found.update(data)
                     file.write(data)
+        except FileNotFoundError as error:
+            raise RunError(f"{url} does not exist") from error  # asking again would not make it
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
@@ -185,18 +187,30 @@ class Shards(Encoded):
             except OSError as error:
                 raise Unreadable(f"{path}: {error.strerror}") from error
         self.files.move_to_end(shard)
-        data = os.pread(self.files[shard].fileno(), size, offset)  # at a place: forked processes share the file, not its position
-        if len(data) < size:
+        file = self.files[shard].fileno()
+        if not 0 <= offset <= offset + size <= os.fstat(file).st_size:
             raise Unreadable(f"truncated: {self.shards[shard].url} ends before this picture does")
-        return data
+        return os.pread(file, size, offset)  # at a place: forked processes share the file, not its position
 
 
 def index_of(shard: Shard, store: Store, classes: Sequence[str]) -> pa.Table:
     """The index beside a shard, else the one made by looking through it, which is kept in the cache. Raises UserError for what is no tar."""
+    table = _beside(shard, store)
+    table = _looked_through(shard, store, classes) if table is None else table
+    if shard.count >= 0 and len(table) != shard.count:
+        raise RunError(f"{shard.url} has {len(table)} pictures, {INDEX} says {shard.count}")
+    return table
+
+
+def _beside(shard: Shard, store: Store) -> pa.Table | None:
     beside = f"{shard.url}{BESIDE}"
     with contextlib.suppress(OSError, RunError, pa.ArrowInvalid):
         if "://" in shard.url or Path(beside).is_file():
-            return _checked(pq.read_table(store.local(beside), schema=SCHEMA), shard)
+            return pq.read_table(store.local(beside), schema=SCHEMA)
+    return None
+
+
+def _looked_through(shard: Shard, store: Store, classes: Sequence[str]) -> pa.Table:
     path = store.local(shard.url, shard.digest)
     stat = path.stat()
     kept = (
@@ -209,12 +223,6 @@ def index_of(shard: Shard, store: Store, classes: Sequence[str]) -> pa.Table:
     table = look_through(path, classes)
     with contextlib.suppress(RunError):  # a cache that cannot be written costs time only
         write_whole(kept, lambda part: pq.write_table(table, part))
-    return table
-
-
-def _checked(table: pa.Table, shard: Shard) -> pa.Table:
-    if shard.count >= 0 and len(table) != shard.count:
-        raise RunError(f"the index of {shard.url} has {len(table)} pictures, {INDEX} says {shard.count}")
     return table
 
 

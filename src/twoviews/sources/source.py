@@ -55,16 +55,13 @@ def shrinks(source: ImageSource) -> bool:
 class Encoded:
     """Pictures that lie somewhere as the bytes of their files, and are decoded when they are read. A kind of source says where the bytes are.
 
-    `skipped` lists what was left out as (name, reason); `remarks` is what there is to say of the rest; `blocks` are the bounds of pictures that
-    are read cheaply together, for sources too large or too far away for any order.
+    `blocks` are the bounds of pictures that are read cheaply together, for sources too large or too far away for any order.
     """
 
     how: Reading
     labels: NDArray[np.int64] | None = None
     classes: Sequence[str] = ()
     blocks: NDArray[np.int64] | None = None
-    skipped: Sequence[tuple[str, str]] = ()
-    remarks: Sequence[str] = ()
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..base.console import track
-from ..base.errors import UserError
+from ..base.errors import UserError, unknown
 from .config import READ, ReadConfig, Reading
 from .decode import as_channels
 from .errors import Unreadable
@@ -40,6 +41,10 @@ class Pictures:
     def training(self) -> ImageSource:
         """What pretraining sees: the unlabelled part where there is one, else the training part, else all."""
         return next(self.splits[name] for name in ("unlabelled", "train", "all") if name in self.splits)
+
+    def first(self, split: str) -> int:
+        """The number of a split's first picture where all pictures of all splits are counted."""
+        return sum(len(self.splits[before]) for before in itertools.takewhile(lambda name: name != split, self.splits))
 
     @property
     def labelled(self) -> ImageSource:
@@ -140,7 +145,7 @@ def images(spec: str | Path, split: str = "train", channels: int = 3, **options)
     """
     for name in options:
         if name not in READ:
-            raise UserError(f"unknown option {name!r} of pictures. Valid: {', '.join(READ)}")
+            raise unknown("option", name, READ)
     pictures = open_pictures(spec, channels, ReadConfig(**options))
     if split in pictures.splits:
         return pictures.splits[split]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..base import draws as rng
 from ..base.errors import UserError, nearest
-from .config import Reading
+from .config import ReadConfig, Reading
 from .files import Files, find
 from .names import TRANSFER_SETS
 from .sets import known_set
@@ -42,26 +42,26 @@ METRICS = {
 }
 
 
-def open_set(name: str, root: str | Path, channels: int = 3, download: bool = False) -> TransferSet:
-    """One of TRANSFER_SETS below `root`, or a folder of class folders. Raises UserError when its files are not there."""
+def open_set(name: str, config: ReadConfig, channels: int = 3) -> TransferSet:
+    """One of TRANSFER_SETS below `config.root`, or other pictures with labels. Raises UserError when its files are not there."""
     if name not in TRANSFER_SETS:
         if not Path(name).exists():
             raise UserError(
                 f"unknown set {name!r}.{nearest(name, TRANSFER_SETS)} Valid: {', '.join(TRANSFER_SETS)}, or a folder of class folders"
             )
-        pictures = open_pictures(name, channels)
+        pictures = open_pictures(name, channels, config)
         test = pictures.test
         if test is None:
             train, test = held_out(pictures.labelled, 0.2, "transfer test")
             return TransferSet(Path(name).name, "top1", train, None, test)
         return TransferSet(Path(name).name, "top1", pictures.labelled, None, test)
     try:
-        train, validation, test = READERS[name](Path(root), channels, download)
+        train, validation, test = READERS[name](Path(config.root), channels, config.download)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"{name} is not complete below --root {root}: {error.filename or error} is missing") from error
+        raise UserError(f"{name} is not complete below --root {config.root}: {error.filename or error} is missing") from error
     except RuntimeError as error:
         raise UserError(
-            f"{name} is not below --root {root}: {str(error).split('.')[0]}. Give its folder with --root, or add --download"
+            f"{name} is not below --root {config.root}: {str(error).split('.')[0]}. Give its folder with --root, or add --download"
         ) from error
     except OSError as error:
         raise UserError(f"{name} could not be read or downloaded: {error}") from error

@@ -41,16 +41,23 @@ def number(path: Path) -> int:
     return int(path.name.split("-")[1])
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Fill model and optimizer from a checkpoint; returns its state. Raises UserError when it is of another encoder or damaged."""
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *needs: str) -> dict[str, Any]:
+    """Fill model and optimizer from a checkpoint; returns its state, which has all that is needed.
+
+    Raises UserError when it is of another encoder, of another version, or damaged.
+    """
     state = read_json(path / "state.json")
     try:
         model.load_state_dict(load_file(path / "model.safetensors"))
         restore(optimizer, load_file(path / "optimizer.safetensors"), state["optimizer"])
+        for name in ("step", *needs):
+            state[name]
     except RuntimeError as error:
         raise UserError(f"{path} is the checkpoint of another encoder: {str(error).splitlines()[-1].strip()}") from error
     except Exception as error:
-        raise UserError(f"{path} is damaged ({error}). Remove this folder to go on from the checkpoint before it") from error
+        raise UserError(
+            f"{path} is damaged, or of another version ({error}). Remove this folder to go on from the checkpoint before it"
+        ) from error
     return state
 
 

@@ -54,7 +54,9 @@ class Fit:
         Raises Stopped after a signal, RunError for a loss that is not finite.
         """
         saved = checkpoint.existing(self.folder) if self.folder else []
-        state = checkpoint.load(saved[-1], self.model, self.optimizer) if saved else {"step": 0, "sum": 0.0, "history": []}
+        state = (
+            checkpoint.load(saved[-1], self.model, self.optimizer, "sum", "history") if saved else {"step": 0, "sum": 0.0, "history": []}
+        )
         done, total, history = state["step"], state["sum"], state["history"]
         group, steps = processes.everyone(), self.epochs * self.per_epoch
         with Signals() as signals, Bar(self.what, steps, done) as bar:

@@ -137,7 +137,7 @@ class Trainer:
         """Weights, optimizer, sums and log of the newest checkpoint."""
         saved, start = checkpoint.existing(self.run.path), 0
         if saved:
-            state = checkpoint.load(saved[-1], self.model, self.step.optimizer)
+            state = checkpoint.load(saved[-1], self.model, self.step.optimizer, "log_bytes", "loss_sum", "summed", "left_out", "looked")
             self.done, start = state["step"], state["log_bytes"]
             self.sum.fill_(state["loss_sum"])
             self.summed, self.left_out = state["summed"], state["left_out"]

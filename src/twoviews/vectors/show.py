@@ -96,13 +96,10 @@ class Album:
                 raise UserError(
                     f"the pictures of {v.about['images']['spec']} are others than those the vectors were made of: embed them again"
                 )
-        source, first = self.pictures.splits[v.splits[row]], 0
-        for split, before in self.pictures.splits.items():
-            if split == v.splits[row]:
-                break
-            first += len(before)
+        split = v.splits[row]
+        number = int(v.ids[row]) - self.pictures.first(split)
         text = [line for line in (v.paths[row], v.labels[row], *lines) if line]
-        return Cell(to_pil(as_float(source.read(int(v.ids[row]) - first))), text)
+        return Cell(to_pil(as_float(self.pictures.splits[split].read(number))), text)
 
 
 def reading_of(vectors: Vectors) -> Reading:

@@ -128,11 +128,10 @@ def write(embedder: Embedder, pictures: Pictures, out: str) -> dict[str, Any]:
         own = [i for i in range(processes.rank(), len(parts), processes.world()) if not files[i].is_file()]
         if len(own) < len(parts):
             say(f"going on: {len(parts) - len(own)} of {len(parts)} parts are there or others'")
-        first_id = dict(zip(pictures.splits, np.cumsum([0, *map(len, pictures.splits.values())]).tolist(), strict=False))
         for name, source in pictures.splits.items():
             mine = [i for i in own if parts[i][1] == name]
             if mine:
-                _split(embedder, source, name, first_id[name], [(files[i], parts[i][2]) for i in mine], about)
+                _split(embedder, source, name, pictures.first(name), [(files[i], parts[i][2]) for i in mine], about)
         processes.largest([0.0])  # all parts are written
         skipped = pictures.skipped
         if skipped:
