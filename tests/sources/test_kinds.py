@@ -278,6 +278,32 @@ def test_a_shard_that_was_cut_loses_its_last_pictures_only(folder, tmp_path):
     assert batch.images.shape == (24, 2, 3, 16, 16)
 
 
+@pytest.mark.parametrize("kind", ["shards", "table"])
+def test_strict_looks_at_everything(kind, folder, tmp_path):
+    """Also at what is not looked at otherwise, as it is read where it lies."""
+    (folder / "c0" / "00.png").write_bytes(b"broken")
+    if kind == "shards":
+        shard(folder, tmp_path / "out", per_shard=7, check="none")
+        spec = f"shards:{tmp_path / 'out'}"
+    else:
+        rows = [{"bytes": path.read_bytes(), "path": path.name} for path in sorted(folder.rglob("*.png"))]
+        pq.write_table(pa.table({"image": rows}), tmp_path / "a.parquet")
+        spec = str(tmp_path / "a.parquet")
+    assert len(open_pictures(spec).training) == 24
+    with pytest.raises(UserError, match=r"1 pictures .*--strict forbids that.*00\.png"):
+        open_pictures(spec, config=ReadConfig(strict=True))
+    for check in ("full", "header"):
+        found = open_pictures(spec, config=ReadConfig(check=check))
+        assert len(found.training) == 23
+        assert [name.rpartition("/")[2] for name, _ in found.skipped] == ["00.png"]
+
+
+def test_a_table_without_rows(tmp_path):
+    write_table(tmp_path / "set" / "a.parquet", 0)
+    with pytest.raises(UserError, match="holds no pictures"):
+        open_pictures(tmp_path / "set" / "a.parquet")
+
+
 def test_an_index_that_lies_leads_nowhere(folder, tmp_path):
     shard(folder, tmp_path / "out", per_shard=24)
     beside = tmp_path / "out" / "all-000000.tar.index.parquet"

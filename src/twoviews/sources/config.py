@@ -49,7 +49,7 @@ class ReadConfig(Checked):
     download: bool = setting(False, "download these files when they are not there", free=True)
     check: Literal["auto", "full", "header", "none"] = setting(
         "auto",
-        "how files are looked at before: decoded (full), their headers, not at all; auto: full up to 100,000 files, else not at all. What turns out "
+        "how files are looked at before: decoded (full), their headers, not at all; auto: full up to 100,000 files or with strict, else not at all. What turns out "
         "unreadable later is replaced and listed",
         free=True,
     )

@@ -135,17 +135,21 @@ class Looked:
     remarks: list[str]
 
 
-def check(source: Files, config: ReadConfig) -> Looked:
-    """Look at each file as `config.check` says. Files of several frames, and tiny ones, are remarked on."""
+def check(source: Encoded, config: ReadConfig) -> Looked:
+    """Look at each picture as `config.check` says; `auto` looks at files, as long as they are not too many, and at all where `strict` asks for it.
+
+    Files of several frames, and tiny ones, are remarked on.
+    """
     n, how = len(source), source.how
-    depth = config.check if config.check != "auto" else "full" if n <= FULL else "none"
+    auto = "full" if config.strict or (isinstance(source, Files) and n <= FULL) else "none"
+    depth = config.check if config.check != "auto" else auto
     if depth == "none":
         return Looked(np.arange(n), [], [])
 
     def one(index: int) -> Header | str:
         try:
             if depth == "header":
-                return header(source.path(index), how)
+                return header(source.path(index) if isinstance(source, Files) else source.bytes(index), how)
             data = source.bytes(index)
             height, width = decode(data, how).shape[1:]
             return Header(height, width, header(data, how).frames)
@@ -158,7 +162,7 @@ def check(source: Files, config: ReadConfig) -> Looked:
     tiny: list[str] = []
     counts = [0, 0]
     starts = range(0, n, CHUNK)
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(None if isinstance(source, Files) else 1) as pool:  # what other sources hold open is one thread's
         for start in track(starts, "checking pictures", len(starts)):
             ids = np.arange(start, min(start + CHUNK, n))
             found = list(pool.map(one, ids.tolist()))

@@ -21,7 +21,7 @@ from .listed import is_list, listed
 from .names import HUB, SETS, SHARDS, check_spec
 from .sets import fingerprint, known_set
 from .shards import shards
-from .source import Encoded, ImageSource, Small
+from .source import Encoded, ImageSource, Small, part
 from .table import table
 
 MEMORY_SIDE = 128  # pictures up to this side, all of one size, live in memory …
@@ -104,21 +104,23 @@ def _parts(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
 
 def _add(pictures: Pictures, split: str, source: Encoded, config: ReadConfig, in_memory: bool) -> None:
     """Check a source, and take it into memory where that is better."""
+    if not len(source):
+        raise UserError(f"{pictures.spec} holds no pictures" + (f" in its part {split}" if split != "all" else ""))
     if in_memory and (small := take_in(source)) is not None:
         found, skipped = small
         pictures.splits[split] = found
         pictures.skipped += skipped
         return
-    if isinstance(source, Files):
-        looked = check(source, config)
-        pictures.skipped += looked.skipped
-        pictures.remarks += looked.remarks
-        if not len(looked.good):
-            first, why = looked.skipped[0]
-            raise UserError(f"none of the {len(source)} pictures of {pictures.spec} can be read; the first: {first!r}: {why}")
-        if len(looked.good) < len(source):
-            source = _without(source, looked.good)
-    pictures.splits[split] = source
+    looked = check(source, config)
+    pictures.skipped += looked.skipped
+    pictures.remarks += looked.remarks
+    if not len(looked.good):
+        first, why = looked.skipped[0]
+        raise UserError(f"none of the {len(source)} pictures of {pictures.spec} can be read; the first: {first!r}: {why}")
+    if len(looked.good) == len(source):
+        pictures.splits[split] = source
+    else:
+        pictures.splits[split] = _without(source, looked.good) if isinstance(source, Files) else part(source, looked.good)
 
 
 def _without(source: Files, good: np.ndarray) -> Files:
