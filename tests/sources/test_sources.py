@@ -359,21 +359,32 @@ def test_jpegs_are_pillows(orientation, mode):
         assert torch.equal(got, want)
 
 
-def test_a_script_ends_while_its_workers_wait(classes):
-    """A loader that is still there when Python ends must not keep it: its workers do not heed SIGTERM."""
+@pytest.mark.parametrize("kept", [True, False], ids=["loader kept", "loader gone"])
+@pytest.mark.parametrize("stuck", [False, True], ids=["waiting", "stuck in a picture"])
+def test_a_script_ends_while_its_workers_wait(classes, kept, stuck):
+    """Workers that are still there when Python ends must not keep it: they do not heed SIGTERM, and one may hang in a picture for ever."""
     import subprocess
     import sys
 
     script = f"""
+import time
 from twoviews.base import draws
 from twoviews.sources.loader import Loader
 from twoviews.sources.spec import open_pictures
 from twoviews.views.pipeline import Views
 import numpy as np
 source = open_pictures({str(classes)!r}).training
-loader = Loader(source, Views(size=16).crop_pairs, 2)
+pairs = Views(size=16).crop_pairs
+def cut(pictures, keys):
+    if {stuck} and pictures[0].index == 2:
+        time.sleep(1e6)
+    return pairs(pictures, keys)
+loader = Loader(source, cut, 2)
 batches = loader([(np.array([i]), draws.key(i)) for i in range(6)])
 print(next(batches).images.shape, flush=True)
+if not {kept}:
+    del loader
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert "3, 16, 16" in done.stdout
+    assert not done.stderr

@@ -11,6 +11,7 @@ import dataclasses
 import signal
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from typing import Literal
 
 import numpy as np
@@ -141,7 +142,9 @@ class Loader:
             return
         self.plan.batches = batches
         try:
-            for images, ids, keys, lost in self.loader:
+            iterator = iter(self.loader)
+            _readers.update(getattr(iterator, "_workers", ()))
+            for images, ids, keys, lost in iterator:
                 yield Batch(ids, keys, images, lost)
         except TwoviewsError as error:
             text, name = str(error), type(error).__name__
@@ -150,10 +153,12 @@ class Loader:
             raise type(error)(text.rpartition(f"{name}: ")[2].strip()) from None  # torch puts a worker's traceback into the message
 
     def close(self) -> None:
-        """Tell the worker processes to end, and wait for them."""
+        """Tell the worker processes to end and wait for them; those that hang in a picture are killed."""
         iterator = self.loader and self.loader._iterator
         if iterator is not None:
             iterator._shutdown_workers()  # type: ignore[attr-defined]
+            for reader in iterator._workers:  # type: ignore[attr-defined]
+                reader.kill()
 
 
 def reader_lost(error: BaseException) -> RunError | None:
@@ -166,10 +171,20 @@ def reader_lost(error: BaseException) -> RunError | None:
     )
 
 
+_readers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+
+
 def _close(reference: weakref.ref[Loader]) -> None:
-    """At exit: multiprocessing would send its SIGTERM, which workers do not heed, and wait for ever."""
     if loader := reference():
         loader.close()
+
+
+@atexit.register
+def _kill() -> None:
+    """At exit, after every _close: multiprocessing would send its SIGTERM, which workers do not heed, and wait for ever."""
+    for reader in _readers:
+        if reader.is_alive():
+            reader.kill()
 
 
 def _as_it_is(batch: tuple) -> tuple:
