@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint soak bench docs-figures clean
+.PHONY: demo test lint soak browser bench clean
 
 demo: .venv/ready
 	$(BIN)/twoviews demo
@@ -17,6 +17,9 @@ lint: .venv/ready
 
 soak: .venv/ready
 	$(BIN)/python -m pytest -m soak tests
+
+browser: .venv/ready
+	TWOVIEWS_BROWSER=1 $(BIN)/python -m pytest tests/pages
 
 bench: .venv/bench
 	$(BIN)/twoviews bench loss --plot docs/figures/bench_loss.png --json docs/figures/bench_loss.json

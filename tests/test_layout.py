@@ -7,7 +7,22 @@ from pathlib import Path
 
 import twoviews
 
-FLOORS = ["base", "sources", "views", "nets", "losses", "optim", "probes", "training", "evaluate", "vectors", "bench", "cli"]
+FLOORS = [
+    "base",
+    "sources",
+    "views",
+    "nets",
+    "losses",
+    "optim",
+    "probes",
+    "training",
+    "evaluate",
+    "vectors",
+    "formats",
+    "pages",
+    "bench",
+    "cli",
+]
 PACKAGE = Path(twoviews.__file__).parent
 
 

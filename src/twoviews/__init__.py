@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .nets.head import head
     from .optim.lars import LARS
     from .optim.schedule import Schedule
+    from .pages.page import report
     from .sklearn import SimCLRTransformer
     from .sources.shard import shard
     from .sources.source import ImageSource
@@ -73,6 +74,7 @@ _WHERE = {
     "nt_xent": "losses.nt_xent",
     "read_vectors": "vectors.sinks",
     "save_encoder": "nets.encoder",
+    "report": "pages.page",
     "search": "vectors.search",
     "select": "vectors.select",
     "shard": "sources.shard",
@@ -109,6 +111,7 @@ __all__ = [
     "load_encoder",
     "nt_xent",
     "read_vectors",
+    "report",
     "save_encoder",
     "search",
     "select",

@@ -6,6 +6,7 @@ evaluation mode (the official v2 code's does not: docs/fidelity.md).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -65,21 +66,22 @@ def sgd(
     schedule = official(RATE, "linear", 0, batch, steps * batch, epochs)
     weights: list[Tensor] = []
     optimizer, number = None, 0
-    for epoch in track(range(epochs), "training the linear classifier"):
-        order = rng.permutation(len(ids), seed, "linear order", epoch)[: steps * batch].reshape(steps, batch)
-        for where, loaded in zip(order, loader([(ids[w], rng.key(seed, "linear", epoch, ids[w])) for w in order]), strict=True):
-            with torch.inference_mode(), devices.autocast(device, precision):
-                h = net(view.batch(loaded.images.to(device), loaded.keys).contiguous(memory_format=torch.channels_last)).float()
-            h = h.clone()  # out of inference mode
-            if optimizer is None:
-                weights = [
-                    torch.zeros(h.shape[1], classes, device=device, requires_grad=True),
-                    torch.zeros(classes, device=device, requires_grad=True),
-                ]
-                optimizer = torch.optim.SGD(weights, lr=0.0, momentum=0.9, nesterov=True)
-            optimizer.param_groups[0]["lr"] = schedule(number)
-            optimizer.zero_grad()
-            F.cross_entropy(torch.addmm(weights[1], h, weights[0]), y[torch.from_numpy(where).to(device)]).backward()
-            optimizer.step()
-            number += 1
+    with contextlib.closing(loader):
+        for epoch in track(range(epochs), "training the linear classifier"):
+            order = rng.permutation(len(ids), seed, "linear order", epoch)[: steps * batch].reshape(steps, batch)
+            for where, loaded in zip(order, loader([(ids[w], rng.key(seed, "linear", epoch, ids[w])) for w in order]), strict=True):
+                with torch.inference_mode(), devices.autocast(device, precision):
+                    h = net(view.batch(loaded.images.to(device), loaded.keys).contiguous(memory_format=torch.channels_last)).float()
+                h = h.clone()  # out of inference mode
+                if optimizer is None:
+                    weights = [
+                        torch.zeros(h.shape[1], classes, device=device, requires_grad=True),
+                        torch.zeros(classes, device=device, requires_grad=True),
+                    ]
+                    optimizer = torch.optim.SGD(weights, lr=0.0, momentum=0.9, nesterov=True)
+                optimizer.param_groups[0]["lr"] = schedule(number)
+                optimizer.zero_grad()
+                F.cross_entropy(torch.addmm(weights[1], h, weights[0]), y[torch.from_numpy(where).to(device)]).backward()
+                optimizer.step()
+                number += 1
     return weights[0].detach(), weights[1].detach()

@@ -47,7 +47,8 @@ def evaluation_batches(
     """
     ids = np.arange(len(source)) if ids is None else ids
     batches = [(part, np.zeros(len(part), np.uint64)) for part in np.array_split(ids, range(BATCH, len(ids), BATCH))]
-    loaded = Loader(source, Cut(size, resize), workers, missing=missing)(batches)
+    loader = Loader(source, Cut(size, resize), workers, missing=missing)
+    loaded = loader(batches)
     try:
         for batch in track(loaded, what, len(batches)) if what else loaded:
             if lost is not None:
@@ -55,6 +56,8 @@ def evaluation_batches(
             yield evaluation_view(batch.images, size, resize) if isinstance(source, Small) else as_float(batch.images)
     except Unreadable as error:
         raise RunError(f"{error}. It was not looked at before, or has changed: --check full leaves such pictures out") from error
+    finally:
+        loader.close()
 
 
 @torch.inference_mode()

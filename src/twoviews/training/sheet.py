@@ -15,10 +15,11 @@ from ..base import draws as rng
 from ..base.errors import UserError
 from ..base.files import write_whole
 from ..sources.order import some
-from ..sources.source import Picture, Small
+from ..sources.source import ImageSource, Picture, Small
 from ..views.config import ViewConfig
 from ..views.draw import OPERATIONS, Draws, draw, view_keys
 from ..views.pipeline import Views, as_float
+from .config import TrainConfig
 from .plan import settings
 
 CELL, LINE = 168, 13
@@ -34,27 +35,44 @@ def sheet(images: str | Path, out: Path, count: int = 8, **options: Any) -> list
     if count < 1:
         raise UserError(f"--count is {count}; it must be at least 1")
     pictures, source, config, _ = settings(images, options)
+    shown = examples(source, config, count)
+    picture = compose([(one.name, one.image, *one.views, one.texts) for one in shown], pictures.spec, config)
+    write_whole(out, lambda part: picture.save(part, "PNG"))
+    return [{"name": one.name, "views": one.draws} for one in shown]
+
+
+@dataclasses.dataclass
+class Example:
+    """A picture uint8 (C, H, W) with two views (C, S, S) float, and the draws of each: as JSON has them, and in a few short lines."""
+
+    name: str
+    image: Tensor
+    views: tuple[Tensor, Tensor]
+    draws: list[dict[str, Any]]
+    texts: list[list[str]]
+
+
+def examples(source: ImageSource, config: TrainConfig, count: int) -> list[Example]:
+    """`count` keyed pictures with their views of epoch 0."""
     views = Views.of(config)
-    ids = np.sort(some(source, count, config.seed, "sheet"))
-    rows, described = [], []
-    for index in ids:
+    out = []
+    for index in np.sort(some(source, count, config.seed, "sheet")):
         keys = rng.key(config.seed, "views", 0, np.array([index]))
         image = source.read(int(index))
         both = view_keys(keys)
         sides = [np.full(2, side, np.int64) for side in image.shape[1:]]
         drawn = draw(both, *sides, views.config)
         pair = views(image[None] if isinstance(source, Small) else views.crop_pairs([Picture(source, int(index))], keys), keys)
-        texts = [lines(drawn, row, views.config) for row in (0, 1)]
-        described.append(
-            {
-                "name": source.name(int(index)),
-                "views": [{k: v[row].tolist() for k, v in dataclasses.asdict(drawn).items()} for row in (0, 1)],
-            }
+        out.append(
+            Example(
+                source.name(int(index)),
+                image,
+                (pair[0][0], pair[1][0]),
+                [{k: v[row].tolist() for k, v in dataclasses.asdict(drawn).items()} for row in (0, 1)],
+                [lines(drawn, row, views.config) for row in (0, 1)],
+            )
         )
-        rows.append((source.name(int(index)), image, pair[0][0], pair[1][0], texts))
-    picture = compose(rows, pictures.spec, config)
-    write_whole(out, lambda part: picture.save(part, "PNG"))
-    return described
+    return out
 
 
 def lines(d: Draws, row: int, c: ViewConfig) -> list[str]:
