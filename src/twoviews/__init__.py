@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .optim.lars import LARS
     from .optim.schedule import Schedule
     from .pages.page import report
+    from .pages.serve import serve
     from .sklearn import SimCLRTransformer
     from .sources.shard import shard
     from .sources.source import ImageSource
@@ -77,6 +78,7 @@ _WHERE = {
     "report": "pages.page",
     "search": "vectors.search",
     "select": "vectors.select",
+    "serve": "pages.serve",
     "shard": "sources.shard",
     "train": "training.loop",
     "transfer": "evaluate.transfer",
@@ -115,6 +117,7 @@ __all__ = [
     "save_encoder",
     "search",
     "select",
+    "serve",
     "shard",
     "train",
     "transfer",

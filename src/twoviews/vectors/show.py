@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from ..base.errors import UserError
 from ..base.files import write_json, write_text, write_whole
@@ -88,6 +89,12 @@ class Album:
     def cell(self, row: int, *lines: str) -> Cell:
         """The picture of a row of the vectors, with its path, label and more lines."""
         v = self.vectors
+        text = [line for line in (v.paths[row], v.labels[row], *lines) if line]
+        return Cell(to_pil(self.picture(row)), text)
+
+    def picture(self, row: int) -> Tensor:
+        """The picture of a row of the vectors, (C, H, W) in [0, 1]."""
+        v = self.vectors
         if self.pictures is None:
             self.pictures = open_pictures(
                 v.about["images"]["spec"], v.about["preprocessing"]["channels"], ReadConfig(**v.about.get("reading", {}))
@@ -97,9 +104,7 @@ class Album:
                     f"the pictures of {v.about['images']['spec']} are others than those the vectors were made of: embed them again"
                 )
         split = v.splits[row]
-        number = int(v.ids[row]) - self.pictures.first(split)
-        text = [line for line in (v.paths[row], v.labels[row], *lines) if line]
-        return Cell(to_pil(as_float(self.pictures.splits[split].read(number))), text)
+        return as_float(self.pictures.splits[split].read(int(v.ids[row]) - self.pictures.first(split)))
 
 
 def reading_of(vectors: Vectors) -> Reading:
