@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .evaluate.finetune import finetune
     from .evaluate.protocol import Result, knn, linear
     from .evaluate.transfer import transfer
+    from .formats.write import export
     from .losses.nt_xent import contrastive_metrics, nt_xent
     from .nets.encoder import encoder, load_encoder, save_encoder
     from .nets.head import head
@@ -66,6 +67,7 @@ _WHERE = {
     "embed": "vectors.write",
     "encoder": "nets.encoder",
     "evaluation_view": "views.evaluation",
+    "export": "formats.write",
     "finetune": "evaluate.finetune",
     "head": "nets.head",
     "images": "sources.spec",
@@ -105,6 +107,7 @@ __all__ = [
     "embed",
     "encoder",
     "evaluation_view",
+    "export",
     "finetune",
     "head",
     "images",

@@ -155,7 +155,7 @@ class DistillConfig(LearnConfig):
     seeds: int = setting(1, "students, with weights and order of their own, that are averaged")
     student: str = setting("", "the student's network: resnet18 …, timm:NAME; none: the teacher's own (self-distillation)")
     width: float = setting(1.0, "factor on the channels of a student of our own networks")
-    stem: Literal["imagenet", "small"] = setting("small", "stem of a student of our own ResNets")
+    stem: Literal["imagenet", "small", "torchvision"] = setting("small", "stem of a student of our own ResNets")
     init: str = setting("", "weights that the student begins from: a RUN or a .safetensors file; none: random")
     temperature: float = setting(1.0, "temperature of teacher and student (SimCLRv2 uses 1)")
     truth: float = setting(

@@ -53,6 +53,8 @@ def encoder(
             net: Encoder = make(rest, channels, pretrained)
     elif width <= 0:
         raise UserError(f"width is {width}; it must be above 0 (1 is the paper's ResNet, 2 twice as wide)")
+    elif sk and stem == "torchvision":
+        raise UserError("torchvision's networks have no selective kernels: --stem imagenet or small, or leave --sk away")
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

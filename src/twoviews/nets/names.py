@@ -9,7 +9,7 @@ from ..base.errors import UserError, unknown
 DEPTHS = (18, 34, 50, 101, 152, 200)
 NAMES = (*(f"resnet{depth}" for depth in DEPTHS), "convnet")
 LIBRARIES = ("timm", "torchvision")
-STEMS = ("imagenet", "small")
+STEMS = ("imagenet", "small", "torchvision")
 WEIGHTS = "encoder.safetensors"
 HEAD = "head.safetensors"
 CLASSIFIER = "classifier.safetensors"

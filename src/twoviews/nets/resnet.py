@@ -114,8 +114,9 @@ class ResNet(Encoder):
     """ResNet-`depth` without its classifier: pictures (N, C, S, S) in [0, 1] → h (N, num_features), the mean over space.
 
     `width` multiplies every channel count (fractions make narrow networks). `sk` and `se` are the ratios of selective kernels and
-    squeeze-and-excitation, 0 = off. `stem` is `imagenet` (7×7 stride 2 and pooling; three 3×3 with selective kernels) or `small`
-    (3×3 stride 1, for pictures up to about 64 px; paper B.9).
+    squeeze-and-excitation, 0 = off. `stem` is `imagenet` (7×7 stride 2 and pooling; three 3×3 with selective kernels), `small`
+    (3×3 stride 1, for pictures up to about 64 px; paper B.9), or `torchvision`: that library's pooling borders, and no projection where
+    the shape stays, so that its networks, timm's and transformers' compute the same from these weights.
     """
 
     def __init__(self, depth: int, width: float = 1, sk: float = 0.0, se: float = 0.0, stem: str = "imagenet", channels: int = 3):
@@ -131,7 +132,8 @@ class ResNet(Encoder):
                 SamePool(),
             )
         else:
-            self.stem = nn.Sequential(ConvBN(channels, base, 7, 2), SamePool())
+            pool = nn.MaxPool2d(3, 2, 1) if stem == "torchvision" else SamePool()
+            self.stem = nn.Sequential(ConvBN(channels, base, 7, 2), pool)
         self.groups = nn.ModuleList()
         inside = base
         for group, blocks in enumerate(BLOCKS[depth]):
@@ -139,8 +141,10 @@ class ResNet(Encoder):
             layers = []
             for number in range(blocks):
                 stride = 2 if group > 0 and number == 0 else 1
-                layers.append(Block(inside, filters, stride, bottleneck, number == 0, sk, se))
-                inside = 4 * filters if bottleneck else filters
+                outside = 4 * filters if bottleneck else filters
+                project = number == 0 and (stem != "torchvision" or stride == 2 or inside != outside)
+                layers.append(Block(inside, filters, stride, bottleneck, project, sk, se))
+                inside = outside
             self.groups.append(nn.Sequential(*layers))
         self.num_features = inside
         for module in self.modules():

@@ -22,8 +22,10 @@ class TrainConfig(ViewConfig, ReadConfig):
     encoder: str = setting("resnet50", "resnet18 … resnet200, convnet, timm:NAME or torchvision:NAME (paper 2.1)")
     width: float = setting(1.0, "factor on all channels of our own networks; 1, 2, 4 in the paper")
     sk: bool = setting(False, "selective kernels (SimCLRv2)")
-    stem: Literal["imagenet", "small"] = setting(
-        "imagenet", "imagenet: 7x7 stride 2 and pooling; small: 3x3 stride 1, for pictures up to 64 px (paper B.9)"
+    stem: Literal["imagenet", "small", "torchvision"] = setting(
+        "imagenet",
+        "imagenet: 7x7 stride 2 and pooling; small: 3x3 stride 1, for pictures up to 64 px (paper B.9); torchvision: as imagenet, with the borders and "
+        "shortcuts of torchvision's networks, so that these and timm's and transformers' read the weights (docs/export.md)",
     )
     init: str = setting("", "go on from weights: a RUN, a .safetensors file, timm:NAME or torchvision:NAME")
     head: Literal["none", "linear", "mlp2", "mlp3"] = setting("mlp2", "projection head: mlp2 in SimCLR (paper 4.2), mlp3 in SimCLRv2")
