@@ -39,6 +39,7 @@ FLAT = [5.0, 3.0, 2.5, 2.2, 2.1, 2.05, 2.03, 2.02, 2.01, 2.005, 2.003, 2.002, 2.
         ("healthy", log(FLAT), True),
         ("unfinished", log(FLAT), False),
         ("unfinished", [], False),
+        ("too short", log([5.0, 4.0, 3.0]), True),
         ("still improving", log(np.linspace(5, 1, 20)), True),
         ("still improving", log(FLAT, knn=[0.5 + n / 50 for n in range(20)]), True),
         ("under-trained", log(np.linspace(5.9, 4.8, 20)), True),

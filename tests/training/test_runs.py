@@ -103,7 +103,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bits(never_killed, tmp_pat
         while process.poll() is None and time.time() - began < 90:
             done = checkpoint.existing(out)
             if done and checkpoint.number(done[-1]) > before:
-                time.sleep(random_moment.uniform(0, 0.3))
+                time.sleep(random_moment.uniform(0, 0.1))
                 process.kill()
                 break
             time.sleep(0.01)

@@ -15,7 +15,7 @@ COUNTED = 3  # looks that are too few to see a trend in
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """`word` is healthy, still improving, under-trained, collapsed, learns nothing, unfinished or broken; `text` one sentence, `evidence` the figures."""
+    """`word` is healthy, still improving, under-trained, too short, collapsed, learns nothing, unfinished or broken; `text` one sentence, `evidence` the figures."""
 
     word: str
     text: str
@@ -58,6 +58,8 @@ def judge(config: dict[str, Any], steps: list[dict[str, Any]], epochs: list[dict
             evidence.append(f"over the last fifth of the looks {name} on training pictures changed by {100 * value:+.1f} points")
     if not finished:
         return Verdict("unfinished", "The run has not ended; the same command goes on with it.", evidence)
+    if falling is None and all(value is None for _, value in rising):
+        return Verdict("too short", "Nothing speaks against it, but the epochs are too few to see where the curves go.", evidence)
     improving = (falling or 0) > STILL_FALLING or any((value or 0) > STILL_RISING for _, value in rising)
     taken = 1 - losses[-1] / chance
     if improving and taken < LITTLE:

@@ -11,6 +11,7 @@ from ..base.errors import UserError, unknown
 from ..base.settings import setting
 from ..sources.config import ReadConfig
 from ..views.config import ViewConfig
+from .tracking import names as tracked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,9 @@ class TrainConfig(ViewConfig, ReadConfig):
     checkpoint_every: int = setting(0, "steps from one checkpoint to the next; 0: about every five minutes", free=True)
     keep_every: int = setting(0, "keep checkpoints at multiples of this step for good; 0: only the newest two", free=True)
     tensorboard: bool = setting(True, "write TensorBoard files into the RUN", free=True)
+    track: str = setting(
+        "", "where the log's figures go besides: wandb, mlflow, or both with a comma (extras; docs/run-folder.md)", free=True
+    )
 
     LEAST = ("batch", "epochs", "log_every", "monitor_images", "head_features", "shuffle_window")
     ABOVE = ("temperature", "width")
@@ -78,6 +82,7 @@ class TrainConfig(ViewConfig, ReadConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        tracked(self.track)
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum is {self.momentum}; it must be from 0 to below 1")
 

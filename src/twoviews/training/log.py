@@ -1,6 +1,6 @@
 """log.jsonl: one line every `log_every` steps and one an epoch, append-only; cut back to the checkpoint when a run goes on.
 
-Fields are documented in docs/run-folder.md. TensorBoard gets the same numbers.
+Fields are documented in docs/run-folder.md. TensorBoard and the trackers that were asked for get the same numbers.
 """
 
 from __future__ import annotations
@@ -8,35 +8,45 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..base.console import say
 from ..base.errors import RunError, UserError
+from .tracking import Board
 
 
 class Log:
     """Writes lines to RUN/log.jsonl from byte `start` on; what stood behind it is cut away."""
 
-    def __init__(self, run: Path, start: int, step: int, tensorboard: bool):
+    def __init__(self, run: Path, start: int, boards: Sequence[Board] = ()):
         self.file = (run / "log.jsonl").open("ab")
         self.file.truncate(start)
-        self.board = None
-        if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step or None)
+        self.boards = list(boards)
 
     def write(self, line: dict[str, Any]) -> None:
-        """Append one line. `line` has `kind` ("step" or "epoch") and `step`; numbers also go to TensorBoard."""
+        """Append one line. `line` has `kind` ("step" or "epoch") and `step`; numbers also go to the boards."""
         clean = {k: round_off(v) if isinstance(v, float) else v for k, v in line.items()}
         try:
             self.file.write((json.dumps(clean) + "\n").encode())
         except OSError as error:
             raise RunError(f"could not write log.jsonl: {error.strerror}") from error
-        if self.board:
-            for name, value in clean.items():
-                if isinstance(value, (int, float)) and name not in ("step", "epoch"):
-                    self.board.add_scalar(f"{line['kind']}/{name}", value, line["step"])
+        figures: dict[str, float] = {
+            f"{line['kind']}/{name}": value
+            for name, value in clean.items()
+            if isinstance(value, int | float) and name not in ("step", "epoch")
+        }
+        self.tell(lambda board: board.scalars(figures, line["step"]))
+
+    def tell(self, act: Callable[[Board], None]) -> None:
+        """Each board in turn. One that fails is left out from then on: a training does not end because a server does."""
+        for board in list(self.boards):
+            try:
+                act(board)
+            except Exception as error:  # whatever their clients raise
+                self.boards.remove(board)
+                say(f"{type(board).__name__} takes no more figures ({error}); log.jsonl has them all")
 
     def position(self) -> int:
         """Bytes written so far, all of them on disk."""
@@ -45,14 +55,12 @@ class Log:
             os.fsync(self.file.fileno())
         except OSError as error:
             raise RunError(f"could not write log.jsonl: {error.strerror}") from error
-        if self.board:
-            self.board.flush()
+        self.tell(lambda board: board.flush())
         return self.file.tell()
 
     def close(self) -> None:
         self.file.close()
-        if self.board:
-            self.board.close()
+        self.tell(lambda board: board.close())
 
 
 class Silent(Log):

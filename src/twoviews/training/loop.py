@@ -7,6 +7,7 @@ weights, the optimizer, and a handful of sums.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 import time
@@ -43,6 +44,7 @@ from .run import Run, claim
 from .signals import Signals, Stopped
 from .skipped import list_lost, write_skipped
 from .step import Loss, NotFinite, PairMaker, Step
+from .tracking import boards
 
 CHECKPOINT_SECONDS = 300
 
@@ -146,7 +148,9 @@ class Trainer:
                 say(f"going on from step {self.done:,} of {self.plan.steps:,}")
         if not self.first:
             return Silent()
-        return Log(self.run.path, start, self.done, self.config.tensorboard)
+        return Log(
+            self.run.path, start, boards(self.run.path, dataclasses.asdict(self.config), self.done) if self.done < self.plan.steps else ()
+        )
 
     def batches(self, epoch: int, start: int) -> Batches:
         """This process's part of an epoch's batches from number `start` on. The last pictures that fill no batch wait for another epoch."""
