@@ -19,6 +19,7 @@ from . import (
     demo,
     detect,
     distill,
+    doctor,
     duplicates,
     embed,
     export,
@@ -63,10 +64,12 @@ for verb in (
     serve,
     export,
     views,
+    doctor,
     bench,
     demo,
 ):
     app.command(verb.command, name=verb.__name__.rpartition(".")[2])
+app.register_install_completion_command(help="Let the shell complete verbs and options: bash, zsh, fish, powershell")
 
 
 def main(arguments: list[str] | None = None) -> int:

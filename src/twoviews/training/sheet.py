@@ -41,6 +41,18 @@ def sheet(images: str | Path, out: Path, count: int = 8, **options: Any) -> list
     return [{"name": one.name, "views": one.draws} for one in shown]
 
 
+def preview(source: ImageSource, spec: str, before: TrainConfig, after: TrainConfig, out: Path, count: int = 4) -> None:
+    """The same pictures with the views of two settings, side by side, as a PNG."""
+    parts = [
+        compose([(one.name, one.image, *one.views, one.texts) for one in examples(source, config, count)], f"{name}: {spec}", config)
+        for name, config in (("as planned", before), ("as advised", after))
+    ]
+    whole = Image.new("RGB", (sum(part.width for part in parts), max(part.height for part in parts)), "white")
+    whole.paste(parts[0], (0, 0))
+    whole.paste(parts[1], (parts[0].width, 0))
+    write_whole(out, lambda part: whole.save(part, "PNG"))
+
+
 @dataclasses.dataclass
 class Example:
     """A picture uint8 (C, H, W) with two views (C, S, S) float, and the draws of each: as JSON has them, and in a few short lines."""
