@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from twoviews.base.errors import UserError
+import twoviews as tv
 from twoviews.bench.doctor import Health, advise, doctor
 
 
