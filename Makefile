@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint soak browser bench clean
+.PHONY: demo test lint soak browser docs bench clean
 
 demo: .venv/ready
 	$(BIN)/twoviews demo
@@ -17,6 +17,9 @@ lint: .venv/ready
 
 soak: .venv/ready
 	$(BIN)/python -m pytest -m soak tests
+
+docs: .venv/ready
+	$(BIN)/mkdocs build --strict
 
 browser: .venv/ready
 	TWOVIEWS_BROWSER=1 $(BIN)/python -m pytest tests/pages
@@ -39,4 +42,4 @@ bench: .venv/bench
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site

@@ -14,6 +14,8 @@ from typing import get_args, get_type_hints
 
 from twoviews.bench.show import number as short
 from twoviews.evaluate.config import CompareConfig, DetectConfig, DistillConfig, EvalConfig, FinetuneConfig, TransferConfig
+from twoviews.formats.config import ExportConfig
+from twoviews.pages.config import ReportConfig, ServeConfig
 from twoviews.sources.config import ShardConfig
 from twoviews.training.config import TrainConfig
 from twoviews.training.recipes import RECIPES
@@ -53,6 +55,9 @@ VERBS = {
     "duplicates": DuplicatesConfig,
     "select": SelectConfig,
     "shard": ShardConfig,
+    "report": ReportConfig,
+    "serve": ServeConfig,
+    "export": ExportConfig,
 }
 
 
@@ -413,9 +418,28 @@ def flat() -> list[str]:
     ]
 
 
-TABLES = {"demo": demo, "cifar": cifar, "small_sets": small_sets, "loss": loss, "views": views, "step": step, "chunk": chunk, "kill": kill}
+def pages() -> list[str]:
+    data = read("pages")
+    r, v = data["report"], data["serve"]
+    return [
+        f"A report with {r['points']:,} pictures on its map has {r['megabytes']:.1f} MB, opens in {r['seconds_to_open']:.1f} s, and while zooming and hovering shows a frame "
+        f"every {r['frame_median_ms']:.0f} ms (95 % below {r['frame_95_ms']:.0f} ms; headless Chromium without a GPU). `serve` answers for {v['pictures']:,} pictures of "
+        f"{v['features']} features in {v['median_ms']:.0f} ms (worst of a hundred {v['worst_ms']:.0f} ms). {machine(data)}; `python benchmarks/pages.py`.",
+    ]
+
+
+TABLES = {
+    "demo": demo,
+    "cifar": cifar,
+    "small_sets": small_sets,
+    "loss": loss,
+    "views": views,
+    "step": step,
+    "chunk": chunk,
+    "kill": kill,
+}
 TABLES |= {"fuzz": fuzz, "ugly": ugly, "orders": orders, "mixing": mixing, "million": million, "flat": flat}
-TABLES |= {"cifar_labels": cifar_labels, "detect": detect, "distill": distill, "select": select, "search": search}
+TABLES |= {"cifar_labels": cifar_labels, "detect": detect, "distill": distill, "select": select, "search": search, "pages": pages}
 
 
 def filled(page: Path) -> str:
@@ -427,7 +451,14 @@ def filled(page: Path) -> str:
     return re.sub(r"<!-- begin (\w+) -->.*?<!-- end \1 -->", fill, page.read_text(encoding="utf-8"), flags=re.S)
 
 
-FILLED = (HERE / "results.md", HERE / "pictures.md", HERE / "scale.md", HERE / "reliability.md", HERE.parent / "README.md")
+FILLED = (
+    HERE / "looking.md",
+    HERE / "results.md",
+    HERE / "pictures.md",
+    HERE / "scale.md",
+    HERE / "reliability.md",
+    HERE.parent / "README.md",
+)
 
 if __name__ == "__main__":
     (HERE / "options.md").write_text(options(), encoding="utf-8")

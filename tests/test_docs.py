@@ -55,7 +55,7 @@ def test_options_in_commands_exist(page):
         "rounds",
         "labels-per-class",
     }
-    known |= {"query", "k", "n", "plot", "sizes", "seconds"}
+    known |= {"query", "k", "n", "plot", "sizes", "seconds", "preview", "no-measure", "open", "to"}
     known |= {name.replace("_", "-") for config in generator().VERBS.values() for name in config.__dataclass_fields__}
     known |= {name.replace("_", "-") for name in options()}
     for line in re.findall(r"twoviews \w+ [^\n`]*", page.read_text(encoding="utf-8")):
