@@ -102,6 +102,8 @@ def test_facts(trained):
     assert [name for name, _ in found.skipped] == [f"{CLASSES[0]}/broken <b>.jpg"]
     assert found.best()["verb"] == "linear"
     assert found.best()["labels"] == "all"
+    assert [name for name, _ in found.best()["beside"]] == ["untrained", "pixels"]
+    assert "pixels" in found.best()["no_better_than"]  # colours as plain as these are told by pixels too
     assert len(found.curves["loss"]) == 24
     assert found.curves["loss"][-1][0] == 8.0  # epochs
     assert set(found.hashes()) == {"encoder.safetensors", "head.safetensors"}
@@ -119,6 +121,7 @@ def test_page(trained):
     assert "broken &lt;b&gt;" in text
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
     assert "tested on" in text
+    assert "it is not shown that training helped" in text
     assert "fingerprint" in text
     assert "first two principal components" in text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])

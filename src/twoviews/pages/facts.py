@@ -69,7 +69,8 @@ class Facts:
         return self.curves[name][-1][1] if self.curves.get(name) else None
 
     def best(self) -> dict[str, Any] | None:
-        """The evaluation figure to be named first: linear with the most labels, else kNN, else whatever is there. With verb, labels and top1."""
+        """The evaluation figure to be named first: linear with the most labels, else kNN, else whatever is there. With verb, labels and top1;
+        `beside` the other subjects' means, `no_better_than` those whose 95 % interval reaches its own."""
         found = [
             {
                 "verb": value.get("verb", name),
@@ -84,7 +85,13 @@ class Facts:
         ]
         order = {"linear": 0, "finetune": 1, "knn": 2}
         found.sort(key=lambda one: (order.get(one["verb"], 9), one["labels"] != "all", -one["top1"]["mean"]))
-        return found[0] if found else None
+        if not found:
+            return None
+        best = found[0]
+        rows = [row for row in self.evaluations[best["file"]]["rows"] if row["labels"] == best["labels"] and row["subject"] != "twoviews"]
+        best["beside"] = [(row["subject"], row["top1"]["mean"]) for row in rows]
+        best["no_better_than"] = [row["subject"] for row in rows if row["top1"]["high"] >= best["top1"]["low"]]
+        return best
 
     def hashes(self) -> dict[str, str]:
         """sha256 of the weights that a user takes away."""
