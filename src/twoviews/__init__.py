@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .evaluate.protocol import Result, knn, linear
     from .evaluate.transfer import transfer
     from .formats.write import export
+    from .losses.compared import decoupled, margin_triplet, nt_logistic, supervised_contrastive
     from .losses.nt_xent import contrastive_metrics, nt_xent
     from .nets.encoder import encoder, load_encoder, save_encoder
     from .nets.head import head
@@ -60,6 +61,7 @@ _WHERE = {
     "Views": "views.pipeline",
     "compare": "evaluate.compare",
     "contrastive_metrics": "losses.nt_xent",
+    "decoupled": "losses.compared",
     "detect": "evaluate.detect",
     "distill": "evaluate.distill",
     "draw_keys": "base.draws",
@@ -74,6 +76,8 @@ _WHERE = {
     "knn": "evaluate.protocol",
     "linear": "evaluate.protocol",
     "load_encoder": "nets.encoder",
+    "margin_triplet": "losses.compared",
+    "nt_logistic": "losses.compared",
     "nt_xent": "losses.nt_xent",
     "read_vectors": "vectors.sinks",
     "save_encoder": "nets.encoder",
@@ -82,6 +86,7 @@ _WHERE = {
     "select": "vectors.select",
     "serve": "pages.serve",
     "shard": "sources.shard",
+    "supervised_contrastive": "losses.compared",
     "train": "training.loop",
     "transfer": "evaluate.transfer",
 }
@@ -100,6 +105,7 @@ __all__ = [
     "Views",
     "compare",
     "contrastive_metrics",
+    "decoupled",
     "detect",
     "distill",
     "draw_keys",
@@ -114,6 +120,8 @@ __all__ = [
     "knn",
     "linear",
     "load_encoder",
+    "margin_triplet",
+    "nt_logistic",
     "nt_xent",
     "read_vectors",
     "report",
@@ -122,6 +130,7 @@ __all__ = [
     "select",
     "serve",
     "shard",
+    "supervised_contrastive",
     "train",
     "transfer",
 ]

@@ -7,6 +7,7 @@ import torch.distributed as dist
 
 from twoviews.base import processes
 from twoviews.losses import tiled
+from twoviews.losses.compared import decoupled, margin_triplet, nt_logistic
 from twoviews.losses.nt_xent import definition, nt_xent
 
 
@@ -43,6 +44,21 @@ def main() -> None:
             loss.backward()
             assert abs(loss - want) < 1e-10, (normalize, tile, loss.item(), want.item())
             assert (z.grad - slope[:, own]).abs().max() < 1e-10, (normalize, tile)
+
+    for other in (
+        lambda a, b, g: nt_logistic(a, b, 0.3, group=g, tile=5),
+        lambda a, b, g: nt_logistic(a, b, 0.3, semi_hard=True, group=g),
+        lambda a, b, g: margin_triplet(a, b, 0.5, group=g, tile=7),
+        lambda a, b, g: decoupled(a, b, 0.3, group=g),
+    ):
+        whole = every.clone().requires_grad_()
+        want = other(whole[0], whole[1], None)
+        (slope,) = torch.autograd.grad(want, whole)
+        z = every[:, own].clone().requires_grad_()
+        loss = other(z[0], z[1], group)
+        loss.backward()
+        assert abs(loss - want) < 1e-10
+        assert (z.grad - slope[:, own]).abs().max() < 1e-10
 
     z = torch.randn(2, 256 // world, 8)
     for keep in (0, tiled.KEEP_BYTES):

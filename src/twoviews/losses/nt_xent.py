@@ -12,11 +12,11 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from ..base.errors import UserError
-from ..base.processes import Gathered, Group, Summed, rank, world
-from .tiled import EPSILON, HOTTEST, Tiled, compiled
+from ..base.processes import Group, world
+from .rows import mean_over_views, raised, unit
+from .tiled import HOTTEST, Tiled, compiled
 
 TILES = {"cpu": 768}  # rows: two such tiles stay in the caches, and larger ones were no faster on two cores
 PLAIN = {"cpu": 64}  # pairs: up to here the definition is as fast
@@ -88,23 +88,12 @@ def by_rows(z1: Tensor, z2: Tensor, temperature: float, normalize: bool, tile: i
 
     Twice the work of the symmetric tiles, so it is taken only where their exponentials could overflow.
     """
-    z = torch.stack([z1, z2])
-    z = unit(z) if normalize else z
-    every = Gathered.apply(z, group).transpose(0, 1).flatten(0, 2)  # (N, d)
-    n, half, at = len(z1), len(every) // 2, rank(group)
-    numbers = torch.arange(n, device=z.device) + at * n
-    total = z.new_zeros(())
 
-    def block(rows: Tensor, every: Tensor, numbers: Tensor) -> Tensor:
-        logits = rows @ every.T / temperature
-        logits = logits.scatter(1, numbers[:, None], -math.inf)
-        partner = logits.gather(1, ((numbers + half) % (2 * half))[:, None])[:, 0]
-        return (logits.logsumexp(1) - partner).sum()
+    def of(s: Tensor, own: Tensor, partner: Tensor) -> Tensor:
+        logits = (s / temperature).scatter(1, own[:, None], -math.inf)
+        return logits.logsumexp(1) - logits.gather(1, partner[:, None])[:, 0]
 
-    for own, which in ((z[0], numbers), (z[1], numbers + half)):
-        for rows, ids in zip(own.split(tile), which.split(tile), strict=True):
-            total = total + checkpoint(block, rows, every, ids, use_reentrant=False)
-    return Summed.apply(total, group) / (2 * half)
+    return mean_over_views(z1, z2, of, normalize, tile, group)
 
 
 def contrastive_metrics(z1: Tensor, z2: Tensor, temperature: float = 0.1, *, normalize: bool = True) -> tuple[Tensor, Tensor]:
@@ -137,16 +126,6 @@ def chance(n: int) -> float:
     return math.log(2 * n - 1)
 
 
-def unit(z: Tensor) -> Tensor:
-    """z / ‖z‖ along the last dimension, with the official epsilon."""
-    return z * z.square().sum(-1, keepdim=True).clamp(min=EPSILON).rsqrt()
-
-
 def partners(n: int, device: torch.device) -> Tensor:
     """For each of the 2n views the row of its partner."""
     return torch.arange(2 * n, device=device).roll(n)
-
-
-def raised(z: Tensor) -> Tensor:
-    """float16 and bfloat16 → float32; others as they are."""
-    return z.float() if z.dtype in (torch.float16, torch.bfloat16) else z

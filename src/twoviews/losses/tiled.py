@@ -18,10 +18,10 @@ from torch.autograd.function import once_differentiable
 
 from ..base.console import say
 from ..base.processes import Group, gathered, rank, summed, world
+from .rows import EPSILON
 
 HOTTEST = 1 / 60  # below this temperature exponentials could leave float32's range
 KEEP_BYTES = 160 << 20  # exponentials stay from one sweep to the next while they fit in this
-EPSILON = 1e-12  # of the squared norm, as official
 
 
 def tiles(low: int, high: int, tile: int) -> Iterator[tuple[int, int, int, int]]:

@@ -31,7 +31,7 @@ def judge(config: dict[str, Any], steps: list[dict[str, Any]], epochs: list[dict
     chance = epochs[-1]["loss_chance"]
     if not np.isfinite(losses[-1]):
         return Verdict("broken", "The loss is not finite: the weights mean nothing.", [*evidence, "the last epoch's loss is not finite"])
-    evidence.append(f"loss {losses[-1]:.2f}; knowing nothing gives log(2n − 1) = {chance:.2f}")
+    evidence.append(f"loss {losses[-1]:.2f}; knowing nothing gives {chance:.2f}")
     looked = [line for line in epochs if "verdict" in line]
     if looked:
         evidence.append(
@@ -61,7 +61,7 @@ def judge(config: dict[str, Any], steps: list[dict[str, Any]], epochs: list[dict
     if falling is None and all(value is None for _, value in rising):
         return Verdict("too short", "Nothing speaks against it, but the epochs are too few to see where the curves go.", evidence)
     improving = (falling or 0) > STILL_FALLING or any((value or 0) > STILL_RISING for _, value in rising)
-    taken = 1 - losses[-1] / chance
+    taken = 1 - losses[-1] / chance if chance > 0 else 1.0
     if improving and taken < LITTLE:
         return Verdict("under-trained", "The run ended while it was still learning fast: train for several times as many epochs.", evidence)
     if improving:

@@ -35,7 +35,7 @@ def effective_rank(h: Tensor) -> float:
 def verdict(loss: float, chance: float, uniformity: float, rank: float, features: int, images: int) -> str:
     """`collapsed`, `learns nothing yet` or `learning`, with the evidence in words.
 
-    Collapsed: the effective rank is below 2 or all projections lie nearly at one point. Nothing learned: the loss is within 1 % of log(2n − 1).
+    Collapsed: the effective rank is below 2 or all projections lie nearly at one point. Nothing learned: the loss is within 1 % of `chance`, what knowing nothing gives.
     """
     possible = min(features, images - 1)
     if rank < min(2.0, 0.5 * possible) or uniformity > -0.05:
@@ -43,6 +43,6 @@ def verdict(loss: float, chance: float, uniformity: float, rank: float, features
             f"collapsed: effective rank {rank:.1f} of {possible}, uniformity {uniformity:.2f} (0 = all pictures at one point). "
             "Lower the learning rate or the temperature, and look at the views (twoviews views)"
         )
-    if loss > 0.99 * chance:
-        return f"learns nothing yet: loss {loss:.2f}, knowing nothing gives log(2n − 1) = {chance:.2f}"
+    if 0 < 0.99 * chance < loss:
+        return f"learns nothing yet: loss {loss:.2f}, knowing nothing gives {chance:.2f}"
     return f"learning: loss {loss:.2f} below {chance:.2f}, effective rank {rank:.0f} of {possible}"

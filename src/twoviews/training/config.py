@@ -32,7 +32,13 @@ class TrainConfig(ViewConfig, ReadConfig):
     head: Literal["none", "linear", "mlp2", "mlp3"] = setting("mlp2", "projection head: mlp2 in SimCLR (paper 4.2), mlp3 in SimCLRv2")
     head_features: int = setting(128, "length of z (paper 4.2)")
     head_norm: bool = setting(True, "batch norm in the head, as in the official code; off is the paper's formula (docs/fidelity.md)")
-    temperature: float = setting(0.1, "temperature of NT-Xent (paper 5.1)")
+    loss: Literal["nt-xent", "nt-logistic", "margin", "decoupled"] = setting(
+        "nt-xent",
+        "nt-xent is the paper's; those it is compared with (Table 2): nt-logistic, margin (triplet); decoupled: DCL (Yeh et al. 2022)",
+    )
+    margin: float = setting(0.8, "margin of the triplet loss, and the reach of semi_hard")
+    semi_hard: bool = setting(False, "nt-logistic and margin: of the negatives only the semi-hardest one (paper 5.1)")
+    temperature: float = setting(0.1, "temperature of the loss (paper 5.1)")
     normalize: bool = setting(True, "l2-normalise z before the loss (paper 5.1)")
     batch: int = setting(4096, "pairs a step (paper 2.2)")
     chunk: int = setting(
@@ -78,6 +84,7 @@ class TrainConfig(ViewConfig, ReadConfig):
         "keep_every",
         "chunk",
         "skip_nonfinite",
+        "margin",
     )
 
     def __post_init__(self) -> None:

@@ -23,7 +23,8 @@ from ..base.device import describe as describe_device
 from ..base.device import reuse_memory
 from ..base.errors import RunError, UserError
 from ..base.files import locked, sweep
-from ..losses.nt_xent import chance, contrastive_metrics
+from ..losses.named import chance
+from ..losses.nt_xent import contrastive_metrics
 from ..nets.encoder import save_encoder, save_module
 from ..nets.names import HEAD, WEIGHTS
 from ..probes.features import Cut
@@ -55,17 +56,19 @@ def train(
     *,
     encoder: str | nn.Module | None = None,
     views: PairMaker | None = None,
-    loss: Loss | None = None,
+    loss: str | Loss | None = None,
     **options: Any,
 ) -> Run:
     """Train an encoder on unlabelled pictures; the same call on the same `out` goes on where it was stopped.
 
     `images`: a folder, a set's name, a Parquet file, or an ImageSource. `out`: the RUN folder (default runs/NAME). `encoder`: a name, or
-    a module of your own with `num_features`. `views`: (images, keys) → (x1, x2). `loss`: (z1, z2) → scalar. `options`: fields of
+    a module of your own with `num_features`. `views`: (images, keys) → (x1, x2). `loss`: a name, or (z1, z2) → scalar. `options`: fields of
     TrainConfig. Raises UserError for what can be mended before the run, RunError for what breaks in it, Stopped after a signal.
     """
     if isinstance(encoder, str):
         options["encoder"] = encoder
+    if isinstance(loss, str):
+        options["loss"] = loss
     out = Path(out) if out is not None else Path("runs") / (Path(str(images)).name if not isinstance(images, ImageSource) else "own")
     check(None if isinstance(images, ImageSource) else images, out, options)
     joined = processes.join()
@@ -76,7 +79,7 @@ def train(
         processes.first(lambda: _begin(out, plan, held))
         run = Run(out)
         with explained(plan, run):
-            Trainer(plan, run, views, loss).run_all()
+            Trainer(plan, run, views, None if isinstance(loss, str) else loss).run_all()
     if joined:
         processes.leave()
     return run
@@ -230,7 +233,7 @@ class Trainer:
             "step": self.done,
             "epoch": epoch,
             "loss": loss.item(),
-            "loss_chance": chance(n),
+            "loss_chance": chance(self.config, n),
             "contrast_acc": accuracy.item(),
             "contrast_acc_chance": 1 / n,
             "contrast_entropy": entropy.item(),
@@ -250,7 +253,7 @@ class Trainer:
             "step": self.done,
             "epoch": epoch + 1,
             "loss": self.sum.item() / max(1, self.summed),
-            "loss_chance": chance(n),
+            "loss_chance": chance(self.config, n),
         }
         if epoch + 1 in looks(self.config):
             progress.pause()
@@ -258,7 +261,7 @@ class Trainer:
             self.looked = {"uniformity": spread, **self.monitor(self.plan.encoder)}
             words = verdict(
                 line["loss"],
-                chance(n),
+                chance(self.config, n),
                 spread,
                 self.looked["rank"],
                 self.plan.encoder.num_features,
@@ -325,8 +328,8 @@ class Trainer:
             + (f"; {c.chunk} pairs at a time" if c.chunk else "")
         )
         say(
-            f"{c.epochs} epochs of {plan.steps_per_epoch} steps with {c.batch} pairs. Knowing nothing, the loss is log(2n − 1) = {chance(c.batch):.2f} "
-            f"and contrastive accuracy 1/n = {100 / c.batch:.2g} %"
+            f"{c.epochs} epochs of {plan.steps_per_epoch} steps with {c.batch} pairs. Knowing nothing, the loss is "
+            f"{'log(2n − 1) = ' if c.loss == 'nt-xent' else ''}{chance(c, c.batch):.2f} and contrastive accuracy 1/n = {100 / c.batch:.2g} %"
         )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..base import draws as rng
 from ..base import processes
 from ..base.device import autocast
-from ..losses.nt_xent import nt_xent
+from ..losses.named import named_loss
 from ..nets.batchnorm import Across
 from ..nets.head import Head
 from ..optim.lars import LARS, split
@@ -122,7 +122,7 @@ class Step:
         c, n, at = self.config, len(z1), processes.rank(self.group)
         if self.loss is None:
             z1, z2 = z1.requires_grad_(), z2.requires_grad_()
-            loss = nt_xent(z1, z2, c.temperature, normalize=c.normalize, group=self.group)
+            loss = named_loss(c, z1, z2, self.group)
             dz1, dz2 = torch.autograd.grad(loss, (z1, z2))
             return loss.detach(), dz1, dz2
         every = [processes.gathered(z, self.group).flatten(0, 1).requires_grad_() for z in (z1, z2)]  # a loss of your own sees all pairs
