@@ -139,13 +139,17 @@ def test_wrong_shapes():
         supervised_contrastive(z1, z2, torch.zeros(3))
 
 
-@pytest.mark.parametrize("options", [{"loss": "nt-logistic", "semi_hard": True}, {"loss": "margin", "margin": 0.4}, {"loss": "decoupled"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"loss": "nt-logistic"}, {"loss": "nt-logistic", "semi_hard": True}, {"loss": "margin", "margin": 0.4}, {"loss": "decoupled"}],
+)
 def test_each_trains(tmp_path, options):
     """With the gradient cache too; the log has the chance of its own loss."""
     run = tv.train(
         "digits", tmp_path / "run", recipe="digits", batch=128, width=0.25, epochs=3, chunk=32, log_every=1, tensorboard=False, **options
     )
     losses = [line["loss"] for line in run.log("step")]
-    assert sum(losses[-5:]) < sum(losses[:5])
+    if not options.get("semi_hard"):  # these negatives become harder as it learns
+        assert sum(losses[-5:]) < sum(losses[:5])
     assert run.log()[0]["loss_chance"] == pytest.approx(chance(run.config, 128), rel=1e-5)
     assert run.log()[-1]["knn"] > 0.5

@@ -26,9 +26,10 @@ def named_loss(config: Any, z1: Tensor, z2: Tensor, group: Group | None) -> Tens
 
 
 def chance(config: Any, n: int) -> float:
-    """The loss of n pairs when nothing is known, that is, when all similarities are equal (for NT-Logistic, also 0)."""
-    if config.loss == "nt-logistic":
-        return 2 * math.log(2)
-    if config.loss == "margin":
-        return 0.0 if config.semi_hard else config.margin
+    """The loss of n pairs when nothing is known, that is, when all similarities are equal (for NT-Logistic, also 0).
+
+    0 with semi-hard negatives: which there are depends on what is known, so there is no such value.
+    """
+    if config.loss in ("nt-logistic", "margin"):
+        return 0.0 if config.semi_hard else 2 * math.log(2) if config.loss == "nt-logistic" else config.margin
     return math.log(2 * n - 2) if config.loss == "decoupled" else paper.chance(n)
