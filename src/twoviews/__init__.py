@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .evaluate.finetune import finetune
     from .evaluate.protocol import Result, knn, linear
     from .evaluate.transfer import transfer
+    from .formats.official import from_tf
     from .formats.write import export
     from .losses.compared import decoupled, margin_triplet, nt_logistic, supervised_contrastive
     from .losses.nt_xent import contrastive_metrics, nt_xent
@@ -71,6 +72,7 @@ _WHERE = {
     "evaluation_view": "views.evaluation",
     "export": "formats.write",
     "finetune": "evaluate.finetune",
+    "from_tf": "formats.official",
     "head": "nets.head",
     "images": "sources.spec",
     "knn": "evaluate.protocol",
@@ -115,6 +117,7 @@ __all__ = [
     "evaluation_view",
     "export",
     "finetune",
+    "from_tf",
     "head",
     "images",
     "knn",

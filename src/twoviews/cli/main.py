@@ -24,6 +24,7 @@ from . import (
     embed,
     export,
     finetune,
+    from_tf,
     knn,
     linear,
     plan,
@@ -63,12 +64,13 @@ for verb in (
     runs,
     serve,
     export,
+    from_tf,
     views,
     doctor,
     bench,
     demo,
 ):
-    app.command(verb.command, name=verb.__name__.rpartition(".")[2])
+    app.command(verb.command, name=verb.__name__.rpartition(".")[2].replace("_", "-"))
 app.register_install_completion_command(help="Let the shell complete verbs and options: bash, zsh, fish, powershell")
 
 

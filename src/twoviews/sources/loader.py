@@ -49,6 +49,10 @@ class Batch:
     lost: Sequence[Lost] = ()
 
 
+READER_LOST = (
+    "a process that reads pictures ended: {}. Was there too little memory? Fewer --workers need less. What was saved is good, and the same command "
+    "goes on from there"
+)
 Cut = Callable[[Sequence[Picture], Keys], Tensor]
 Missing = Literal["refuse", "replace", "blank"]
 TRIES = 100  # unreadable pictures in a row that are stood in for
@@ -146,6 +150,8 @@ class Loader:
             _readers.update(getattr(iterator, "_workers", ()))
             for images, ids, keys, lost in iterator:
                 yield Batch(ids, keys, images, lost)
+        except (ConnectionError, EOFError) as error:  # a reader that dies while it hands over a batch
+            raise RunError(READER_LOST.format(f"it hung up in the middle of a batch ({type(error).__name__})")) from error
         except TwoviewsError as error:
             text, name = str(error), type(error).__name__
             if "Original Traceback" not in text:
@@ -165,10 +171,7 @@ def reader_lost(error: BaseException) -> RunError | None:
     """What to say of an error that means the death of a process that reads pictures. torch raises it wherever the program happens to be."""
     if "DataLoader worker" not in str(error):
         return None
-    return RunError(
-        f"a process that reads pictures ended: {str(error).splitlines()[0].rstrip('. ')}. Was there too little memory? Fewer --workers need less. What "
-        "was saved is good, and the same command goes on from there"
-    )
+    return RunError(READER_LOST.format(str(error).splitlines()[0].rstrip(". ")))
 
 
 _readers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
