@@ -37,10 +37,15 @@ def figures(run: Path) -> list[dict]:
     return [{k: v for k, v in line.items() if k not in ("images_per_second", "data_wait")} for line in lines]
 
 
+COMMAND = [sys.executable, "-m", "twoviews", "train", "digits", "--recipe", "digits", "--batch", "128", "--width", "0.25", "--epochs", "3"]
+COMMAND += ["--monitor-every", "1", "--monitor-images", "300", "--log-every", "2", "--checkpoint-every", "4"]
+
+
 @pytest.fixture(scope="module")
 def never_killed(tmp_path_factory):
+    """In a process of its own, as those that are killed: another number of threads would sum in another order."""
     run = tmp_path_factory.mktemp("runs") / "whole"
-    tv.train("digits", run, **SMALL)
+    subprocess.run([*COMMAND, "--out", str(run)], check=True, capture_output=True)
     return run
 
 
@@ -88,10 +93,6 @@ def test_the_same_command_again_does_nothing(never_killed, capfd):
     tv.train("digits", never_killed, **SMALL)
     assert "finished" in capfd.readouterr().err
     assert hashes(never_killed) == before
-
-
-COMMAND = [sys.executable, "-m", "twoviews", "train", "digits", "--recipe", "digits", "--batch", "128", "--width", "0.25", "--epochs", "3"]
-COMMAND += ["--monitor-every", "1", "--monitor-images", "300", "--log-every", "2", "--checkpoint-every", "4"]
 
 
 def test_killed_at_random_moments_it_ends_in_the_same_bits(never_killed, tmp_path):
