@@ -92,6 +92,9 @@ def recipes() -> str:
     ]
     for name, recipe in RECIPES.items():
         parts += [f"## {name}", "", f"{recipe.source[0].upper()}{recipe.source[1:]}.", ""]
+        if recipe.expected:
+            parts += [f"Its source reached: {recipe.expected}. Not run here at that scale.", ""]
+        parts += [f"    twoviews train IMAGES --out runs/{name} --recipe {name}", ""]
         if recipe.values:
             parts += ["| option | value |", "| --- | --- |", *(f"| `{k}` | {shown(v)} |" for k, v in recipe.values.items()), ""]
         else:

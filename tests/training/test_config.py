@@ -71,3 +71,38 @@ def test_what_may_change():
     old = dataclasses.asdict(TrainConfig())
     assert differences(old, TrainConfig(device="cpu", workers=3)) == []
     assert differences(old, TrainConfig(batch=7, epochs=3)) == ["batch: 4096 → 7", "epochs: 100 → 3"]
+
+
+def test_recipes_are_the_papers():
+    """Section 2.2, section 4, B.1, B.9 of the paper, and the official READMEs, number by number."""
+    from twoviews.optim.schedule import peak
+    from twoviews.training.config import resolve
+
+    def of(name):
+        return resolve(recipe(name).values, {})
+
+    for name in ("paper", "imagenet"):
+        c = of(name)
+        assert (c.encoder, c.size, c.batch, c.optimizer, c.momentum) == ("resnet50", 224, 4096, "lars", 0.9)
+        assert (c.weight_decay, c.temperature, c.warmup_epochs, c.head, c.head_features) == (1e-6, 0.1, 10, "mlp2", 128)
+        assert (c.strength, c.jitter, c.gray, c.blur, c.flip, c.crop_min) == (1.0, 0.8, 0.2, 0.5, 0.5, 0.08)
+        assert peak(c.learning_rate, c.batch, c.scaling) == pytest.approx(4.8)
+    assert of("imagenet").epochs == 1000
+    v2 = of("imagenet-v2")
+    assert (v2.head, v2.weight_decay, v2.scaling) == ("mlp3", 1e-4, "sqrt")
+    assert peak(v2.learning_rate, v2.batch, v2.scaling) == pytest.approx(4.8)
+    b9 = of("cifar10-paper")
+    assert (b9.encoder, b9.stem, b9.batch, b9.temperature, b9.strength, b9.blur, b9.epochs) == (
+        "resnet50",
+        "small",
+        1024,
+        0.5,
+        0.5,
+        0.0,
+        1000,
+    )
+    readme = of("cifar10")
+    assert (readme.encoder, readme.batch, readme.weight_decay, readme.head) == ("resnet18", 512, 1e-4, "mlp3")
+    assert peak(readme.learning_rate, readme.batch, readme.scaling) == pytest.approx(2.0)
+    for name in ("paper", "imagenet", "imagenet-v2", "cifar10-paper", "cifar10"):
+        assert recipe(name).expected
