@@ -89,6 +89,22 @@ def test_converted_networks_compute_what_the_official_ones_do(tag, kind, golden,
     assert bool(found["left_out"]) == (kind != "savedmodel")  # slots and the step
 
 
+RELEASED = [(50, width, False) for width in (1, 2, 4)] + [
+    (depth, width, sk) for depth in (50, 101, 152) for width in (1, 2) for sk in (False, True)
+]
+
+
+@pytest.mark.parametrize(("depth", "width", "sk"), [*RELEASED, (152, 3, True)])
+def test_every_released_size_is_recognised(depth, width, sk):
+    """By its shapes alone: v1's three, v2's thirteen."""
+    with torch.device("meta"):
+        net = tv.encoder(f"resnet{depth}", width, sk)
+    shapes = [tuple(module.weight.shape) for module in net.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert official.architecture(shapes) == (f"resnet{depth}", width, sk, "imagenet")
+    shapes[-1] = (*shapes[-1][:3], 3)
+    assert official.architecture(shapes) is None
+
+
 @pytest.mark.parametrize("tag", ["resnet18_cifar", "resnet50_sk"])
 def test_in_float64_to_1e_9(tag, golden, golden_folder, generator, tmp_path):
     gen, want = generator("gen_weights_hash"), golden(f"hash_{tag}")

@@ -138,17 +138,25 @@ def network(bundle: Bundle, found: list[Variable], size: int, resize: str) -> En
     order = layers(found, "conv2d")
     kernels = {one.number: bundle.entries[one.key].shape for one in found if one.kind == "conv2d"}
     shapes = [(o, i, h, w) for h, w, i, o in (kernels[number] for number in order)]
+    found_as = architecture(shapes)
+    if found_as is None:
+        raise UserError(
+            f"{bundle.prefix}: {len(shapes)} convolutions, the first {shapes[0]}, the last {shapes[-1]}, are those of no official SimCLR ResNet"
+        )
+    return encoder(*found_as, channels=shapes[0][1], size=size, resize=resize)
+
+
+def architecture(shapes: list[tuple[int, ...]]) -> tuple[str, float, bool, str] | None:
+    """Name, width, selective kernels and stem of the official ResNet with these convolutions (out, in, height, width), in Keras' order."""
     for depth, sk, stem in itertools.product(BLOCKS, (False, True), ("imagenet", "small")):
         width = shapes[0][0] / (32 if sk and stem == "imagenet" else 64)
         if not width.is_integer() or not 1 <= width <= LARGEST:
             continue
         with torch.device("meta"):
-            candidate = encoder(f"resnet{depth}", width, sk, stem, channels=shapes[0][1], size=size, resize=resize)
+            candidate = encoder(f"resnet{depth}", width, sk, stem, channels=shapes[0][1])
         if [tuple(module.weight.shape) for module in candidate.modules() if isinstance(module, nn.Conv2d)] == shapes:
-            return encoder(f"resnet{depth}", width, sk, stem, channels=shapes[0][1], size=size, resize=resize)
-    raise UserError(
-        f"{bundle.prefix}: {len(shapes)} convolutions, the first {shapes[0]}, the last {shapes[-1]}, are those of no official SimCLR ResNet"
-    )
+            return f"resnet{depth}", width, sk, stem
+    return None
 
 
 def head_of(bundle: Bundle, found: list[Variable], features: int) -> Head | None:
