@@ -9,14 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-LEAF = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-    "kernel": "weight",
-    "bias": "bias",
-}
+from twoviews.formats.official import KINDS, LEAVES, ours_of
 
 
 def variables(path: Path) -> list[tuple[int, str, tuple[int, ...], bool]]:
@@ -30,20 +23,13 @@ def variables(path: Path) -> list[tuple[int, str, tuple[int, ...], bool]]:
 
 def targets(model: nn.Module, rows) -> dict[int, torch.Tensor]:
     """For each variable's number, our tensor (parameter or buffer) that holds it."""
-    kinds = {"conv2d": nn.Conv2d, "batch_normalization": nn.modules.batchnorm._BatchNorm, "dense": nn.Linear}
-    ours = {kind: [m for m in model.modules() if isinstance(m, cls)] for kind, cls in kinds.items()}
+    ours = {kind: [m for m in model.modules() if isinstance(m, cls)] for kind, cls in KINDS.items()}
     out = {}
     for number, name, _, _ in rows:
         layer, leaf = name.split(":")[0].split("/")[-2:]
         kind, which = re.fullmatch(r"(?:sync_)?(conv2d|batch_normalization|dense)(?:_(\d+))?", layer).groups()
-        out[number] = getattr(ours[kind][int(which or 0)], LEAF[leaf])
+        out[number] = getattr(ours[kind][int(which or 0)], LEAVES[leaf])
     return out
-
-
-def to_ours(value: np.ndarray) -> torch.Tensor:
-    """Official layout (HWIO, in-out) → ours (OIHW, out-in)."""
-    axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(value.ndim, tuple(range(value.ndim)))
-    return torch.from_numpy(np.ascontiguousarray(value.transpose(axes)))
 
 
 def to_official(tensor: torch.Tensor) -> np.ndarray:
@@ -60,7 +46,7 @@ def fill(model: nn.Module, rows, make) -> dict[int, torch.Tensor]:
     assert {id(t) for t in held} == wanted, "every tensor of ours must be an official variable, and the other way round"
     with torch.no_grad():
         for number, name, shape, _ in rows:
-            found[number].copy_(to_ours(make(number, name, shape)))
+            found[number].copy_(ours_of(make(number, name, shape)))
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = float(np.float32(1 - 0.9))

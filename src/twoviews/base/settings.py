@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import UserError, unknown
 
@@ -52,3 +52,15 @@ class Checked:
 
     def _all(self, bound: str) -> dict[str, None]:
         return dict.fromkeys(name for base in type(self).__mro__ for name in base.__dict__.get(bound, ()))
+
+
+C = TypeVar("C", bound=Checked)
+
+
+def options_of(config: type[C], options: dict[str, Any]) -> C:
+    """A configuration from keyword arguments. Raises UserError, with the nearest name, for one that does not exist."""
+    valid = [f.name for f in dataclasses.fields(config)]  # type: ignore[arg-type]
+    for name in options:
+        if name not in valid:
+            raise unknown("option", name, valid)
+    return config(**options)

@@ -22,21 +22,17 @@ from ..base import device as devices
 from ..base import draws as rng
 from ..base.console import say
 from ..base.files import write_whole
-from ..nets.encoder import encoder
-from ..nets.head import head
-from ..optim.schedule import official
 from ..sources.config import Reading
 from ..sources.decode import decode
 from ..sources.loader import Batch
-from ..training.config import resolve
 from ..training.estimate import memory_limit, wait
-from ..training.recipes import recipe
-from ..training.step import Step
 from ..views.pipeline import Views
 from .measure import machine, turns
+from .step import settings, step_of
+from .views import photos
 
 BATCH, SIDE = 64, 32  # of the step that is measured: ResNet-18 of a quarter of the width on processors, of the whole on GPUs
-PICTURE = 500  # pixels a side of the JPEG that is decoded
+PICTURE = 500  # pixels of the longer side of the JPEG that is decoded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,14 +93,9 @@ def measure(device: torch.device, seconds: float, folder: Path) -> dict[str, flo
 
 def step(device: torch.device, precision: str) -> Callable[[], None]:
     """A whole training step of the cifar10 recipe: views, network, loss, LARS."""
-    width = 1.0 if device.type == "cuda" else 0.25
-    config = resolve(recipe("cifar10").values, {"batch": BATCH, "width": width})
-    net = encoder(config.encoder, width, stem=config.stem, size=config.size).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    projection = head(config.head, net.num_features, config.head_features).to(device)
-    schedule = official(config.learning_rate, config.scaling, 1, BATCH, 50_000, 10)
-    whole = Step(config, net.train(), projection.train(), Views.of(config), schedule, device, precision)
-    pictures = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (BATCH, 3, SIDE, SIDE), dtype=np.uint8)).to(device)
-    batch = Batch(np.arange(BATCH), rng.key("doctor", np.arange(BATCH)), pictures)
+    whole = step_of(settings(BATCH, 1.0 if device.type == "cuda" else 0.25), device=device, precision=precision)
+    ids = np.arange(BATCH)
+    batch = Batch(ids, rng.key("doctor", ids), photos(BATCH, SIDE, SIDE).to(device))
 
     def call() -> None:
         whole(batch, 0)
@@ -114,10 +105,9 @@ def step(device: torch.device, precision: str) -> Callable[[], None]:
 
 
 def jpeg() -> bytes:
-    """A picture as cameras make them, somewhat."""
-    coarse = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    """A photograph."""
     file = io.BytesIO()
-    Image.fromarray(coarse).resize((PICTURE, PICTURE), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    Image.fromarray(photos(1, 420, PICTURE)[0].permute(1, 2, 0).numpy()).save(file, "JPEG", quality=90)
     return file.getvalue()
 
 

@@ -38,6 +38,7 @@ from ..views.pipeline import Views
 from .measure import Series, installed, machine, turns
 from .views import photos
 
+CPU = torch.device("cpu")
 SIZES = (32, 64, 128, 256)
 WIDTHS = (0.125, 0.25, 1.0)
 AHEAD = 2 * (os.cpu_count() or 1)  # batches that a DataLoader with a worker a core prefetches
@@ -53,11 +54,11 @@ def make(config: TrainConfig) -> tuple[torch.nn.Module, Any]:
     return net, head(config.head, net.num_features, config.head_features, config.head_norm)
 
 
-def step_of(config: TrainConfig, views: Any = None, loss: Any = None) -> Step:
+def step_of(config: TrainConfig, views: Any = None, loss: Any = None, device: torch.device = CPU, precision: str = "fp32") -> Step:
     net, projection = make(config)
-    net = net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    net = net.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     schedule = official(config.learning_rate, config.scaling, 1, config.batch, 50_000, 10)
-    return Step(config, net, projection.train(), views or Views.of(config), schedule, torch.device("cpu"), "fp32", loss)
+    return Step(config, net, projection.to(device).train(), views or Views.of(config), schedule, device, precision, loss)
 
 
 def against_bare(batch: int, width: float, seconds: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..base.errors import UserError
+from ..base.settings import options_of
 from ..nets.base import Encoder
 from ..nets.names import of_library
 from ..sources.source import ImageSource
@@ -17,7 +18,7 @@ from ..sources.spec import Pictures
 from . import labels as labelling
 from .config import CompareConfig, amount
 from .figure import accuracy_figure
-from .protocol import Result, about, classifier, describe, options_of, row_of
+from .protocol import Result, about, classifier, describe, row_of
 from .subjects import Named, gather, named, pictures_for, where, workers_for
 
 SIMPLE = ("pixels", "histogram")  # baselines that look at no network

@@ -18,6 +18,7 @@ from ..base.console import say
 from ..base.device import autocast, reuse_memory
 from ..base.errors import UserError
 from ..base.files import sha256
+from ..base.settings import options_of
 from ..base.work import slug, working
 from ..nets.classifier import Classifier, load_classifier, save_classifier
 from ..nets.encoder import encoder as make_encoder
@@ -30,7 +31,7 @@ from .config import DistillConfig, amount
 from .finetune import right_of
 from .intervals import summary
 from .learn import Criterion, labels_criterion, learn, logits_of, views_of
-from .protocol import Result, about, options_of
+from .protocol import Result, about
 from .subjects import Named, pictures_for, where, workers_for
 
 WARMUP = 0.1

@@ -16,6 +16,7 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import reuse_memory
 from ..base.errors import UserError
+from ..base.settings import options_of
 from ..base.work import Work, slug, working
 from ..nets.base import Encoder
 from ..nets.classifier import Classifier, load_head, save_classifier
@@ -29,7 +30,7 @@ from .config import Amount, FinetuneConfig, LearnConfig, amount
 from .intervals import summary
 from .learn import labels_criterion, learn, logits_of, views_of
 from .linear import layer
-from .protocol import Result, about, opened, options_of
+from .protocol import Result, about, opened
 from .subjects import Named, where, workers_for
 
 SCRATCH_WARMUP = 0.1

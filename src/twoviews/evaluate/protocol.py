@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..base.errors import unknown
 from ..base.files import write_json
+from ..base.settings import options_of
 from ..base.work import slug
 from ..nets.base import Encoder
 from ..probes.knn import knn_votes
@@ -27,8 +27,6 @@ from .intervals import summary
 from .linear import FIXED, PATIENCE, TUNE, VALIDATION, lbfgs
 from .sgd import RATE, sgd
 from .subjects import Named, Subject, gather, named, pictures_for, where, workers_for
-
-C = TypeVar("C", bound=Drawing)
 
 # (subject, positions of training pictures, their labels, positions of test pictures, seed) → logits of the test pictures, and remarks
 Classifier = Callable[[Subject, np.ndarray, Tensor, np.ndarray, int], tuple[Tensor, dict[str, Any]]]
@@ -65,15 +63,6 @@ def linear(encoder: str | Path | Encoder, images: str | Path | ImageSource, **op
     `options` are fields of EvalConfig. Raises UserError for pictures without labels and for wrong options.
     """
     return _evaluate("linear", encoder, images, options)
-
-
-def options_of(config: type[C], options: dict[str, Any]) -> C:
-    """A configuration from keyword arguments. Raises UserError, with the nearest name, for one that does not exist."""
-    valid = [f.name for f in dataclasses.fields(config)]
-    for name in options:
-        if name not in valid:
-            raise unknown("option", name, valid)
-    return config(**options)
 
 
 def opened(encoder: str | Path | Encoder, images: str | Path | ImageSource, config: Asking) -> tuple[Named, Pictures]:

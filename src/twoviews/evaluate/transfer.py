@@ -24,6 +24,7 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import reuse_memory
 from ..base.errors import UserError
+from ..base.settings import options_of
 from ..base.work import Work, slug, working
 from ..nets.base import Encoder
 from ..nets.classifier import Classifier
@@ -42,7 +43,7 @@ from .labels import choose
 from .learn import Criterion, labels_criterion, learn, logits_of, views_of
 from .linear import prepared
 from .metrics import METRICS
-from .protocol import Result, options_of
+from .protocol import Result
 from .subjects import Named, named, where, workers_for
 
 VALIDATION = 0.2

@@ -18,7 +18,6 @@ from ..base.errors import UserError
 MAGIC, FOOTER = 0xDB4775248B80FB57, 48
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 TYPES = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 3: np.dtype("<i4"), 9: np.dtype("<i8"), 19: np.dtype("<f2")}
-STRING = 7
 MOST = 1 << 31  # bytes of one tensor or index: more is no checkpoint of ours
 
 

@@ -8,8 +8,6 @@ from typing import Literal
 from ..base.errors import UserError
 from ..base.settings import Checked, setting
 
-FORMATS = ("safetensors", "timm", "torchvision", "huggingface", "onnx", "torch")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportConfig(Checked):

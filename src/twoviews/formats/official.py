@@ -82,10 +82,10 @@ def from_tf(path: str | Path, out: str | Path, *, resize: str = "official-v1", s
     provenance = {"converted_from": str(bundle.prefix)}
     with locked(out):
         save_encoder(out / WEIGHTS, net, provenance)
-        name, features, norm = "none", net.num_features, True
+        name, features = "none", net.num_features
         if projection is not None:
             name, features = HEADS[len(projection.dense)], projection.out_features
-            save_module(out / HEAD, projection, {"head": name, "features": features, "norm": norm, **provenance})
+            save_module(out / HEAD, projection, {"head": name, "features": features, "norm": True, **provenance})
         if classifier is not None:
             save_classifier(out / "linear", classifier, classes, provenance)
         write_json(

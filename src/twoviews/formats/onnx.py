@@ -6,6 +6,7 @@ from typing import Any
 
 from ..base.errors import UserError
 from ..nets.base import Spec
+from ..views.crop import CENTRAL
 from ..views.evaluation import SMALL
 
 
@@ -22,15 +23,15 @@ def preprocessing_graph(spec: Spec, network: Any) -> Any:
         )
     version = next(one.version for one in network.opset_import if one.domain in ("", "ai.onnx"))
     size, channels = spec.size, spec.channels
-    crop = """
+    crop = f"""
         shorter = Min(height, width)
         exact = Cast<to = 11>(shorter)
-        share = Constant<value = double {0.875}>()
+        share = Constant<value = double {{{CENTRAL}}}>()
         part = Mul(exact, share)
         rounded = Round(part)
         side = Cast<to = 7>(rounded)
-        one = Constant<value = int64[1] {1}>()
-        two = Constant<value = int64[1] {2}>()
+        one = Constant<value = int64[1] {{1}}>()
+        two = Constant<value = int64[1] {{2}}>()
         free_height = Sub(height, side)
         free_height_1 = Add(free_height, one)
         top = Div(free_height_1, two)
@@ -41,7 +42,7 @@ def preprocessing_graph(spec: Spec, network: Any) -> Any:
         bottom = Add(top, side)
         right = Add(left, side)
         ends = Concat<axis = 0>(bottom, right)
-        axes = Constant<value = int64[2] {2, 3}>()
+        axes = Constant<value = int64[2] {{2, 3}}>()
         cut = Slice(planes, starts, ends, axes)
     """
     text = f"""

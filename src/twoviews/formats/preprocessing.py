@@ -6,9 +6,8 @@ from typing import Any
 
 from ..nets.base import Encoder
 from ..nets.foreign import Foreign
+from ..views.crop import CENTRAL
 from ..views.evaluation import SMALL
-
-CROP = 0.875
 
 
 def preprocessing(net: Encoder, inside: bool) -> dict[str, Any]:
@@ -18,7 +17,7 @@ def preprocessing(net: Encoder, inside: bool) -> dict[str, Any]:
     return {
         "channels": {1: "gray", 3: "RGB"}.get(spec.channels, f"the file's own {spec.channels}"),
         "size": spec.size,
-        "crop": None if spec.size <= SMALL else {"square_share_of_shorter_side": CROP, "position": "centre"},
+        "crop": None if spec.size <= SMALL else {"square_share_of_shorter_side": CENTRAL, "position": "centre"},
         "resize": "bicubic, antialiased" if spec.resize == "antialias" else spec.resize,
         "scale": "0 to 1 (uint8 / 255), clipped after the resize",
         "range": spec.range,

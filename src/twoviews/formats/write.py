@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..base.console import say
-from ..base.errors import UserError, unknown
+from ..base.errors import UserError
 from ..base.files import write_json, write_text, write_whole
+from ..base.settings import options_of
 from ..evaluate.subjects import Named, named
 from ..nets.base import Encoder
 from ..nets.encoder import fingerprint, load_encoder, save_encoder
@@ -46,11 +47,7 @@ def export(encoder: str | Path | Encoder, out: str | Path | None = None, **optio
     `out`: default RUN/export/FORMAT. `options` are fields of ExportConfig. Raises UserError where that tool has no such network or is not
     installed, RunError when what it loads computes something else; nothing is written then.
     """
-    valid = [field.name for field in dataclasses.fields(ExportConfig)]
-    for name in options:
-        if name not in valid:
-            raise unknown("option", name, valid)
-    config = ExportConfig(**options)
+    config = options_of(ExportConfig, options)
     subject = named(encoder, 0)
     folder = target(subject, config, Path(out) if out is not None else None)
     net = subject.encoder.eval()

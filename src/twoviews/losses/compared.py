@@ -7,6 +7,7 @@ its partner, and k runs over the 2n − 2 others, the negatives.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +15,8 @@ from torch import Tensor
 
 from ..base.errors import UserError
 from ..base.processes import Group, world
+from .nt_xent import auto_tile
 from .rows import RowLoss, mean_over_views, raised, unit
-
-TILE = 768
 
 
 def nt_logistic(
@@ -27,7 +27,7 @@ def nt_logistic(
     normalize: bool = True,
     semi_hard: bool = False,
     margin: float = 1.0,
-    tile: int = TILE,
+    tile: int | Literal["auto"] = "auto",
     group: Group | None = None,
 ) -> Tensor:
     """NT-Logistic (Table 2): −log σ(u·v⁺/τ) − mean over negatives of log σ(−u·v⁻/τ). Shapes (n, d), (n, d) → scalar ≥ 0.
@@ -51,7 +51,7 @@ def margin_triplet(
     *,
     normalize: bool = True,
     semi_hard: bool = False,
-    tile: int = TILE,
+    tile: int | Literal["auto"] = "auto",
     group: Group | None = None,
 ) -> Tensor:
     """Margin triplet (Table 2; Schroff et al. 2015): mean over negatives of max(u·v⁻ − u·v⁺ + margin, 0). Shapes (n, d), (n, d) → scalar ≥ 0.
@@ -68,7 +68,13 @@ def margin_triplet(
 
 
 def decoupled(
-    z1: Tensor, z2: Tensor, temperature: float = 0.1, *, normalize: bool = True, tile: int = TILE, group: Group | None = None
+    z1: Tensor,
+    z2: Tensor,
+    temperature: float = 0.1,
+    *,
+    normalize: bool = True,
+    tile: int | Literal["auto"] = "auto",
+    group: Group | None = None,
 ) -> Tensor:
     """Decoupled contrastive loss (DCL; Yeh et al. 2022, equation 6): NT-Xent without the partner in the denominator, −s_ij/τ + log Σ_k exp(s_ik/τ).
 
@@ -122,10 +128,11 @@ def semi_hardest(s: Tensor, positive: Tensor, negatives: Tensor, margin: float) 
         return torch.zeros_like(s).scatter(1, best, fits.gather(1, best).to(s.dtype))
 
 
-def _mean(z1: Tensor, z2: Tensor, of: RowLoss, normalize: bool, tile: int, group: Group | None) -> Tensor:
+def _mean(z1: Tensor, z2: Tensor, of: RowLoss, normalize: bool, tile: int | Literal["auto"], group: Group | None) -> Tensor:
     _check(z1, z2)
+    rows = auto_tile(z1.device) if isinstance(tile, str) else tile
     with torch.autocast(z1.device.type, enabled=False):
-        return mean_over_views(raised(z1), raised(z2), of, normalize, tile, group)
+        return mean_over_views(raised(z1), raised(z2), of, normalize, rows, group)
 
 
 def _check(z1: Tensor, z2: Tensor) -> None:

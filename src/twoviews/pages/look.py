@@ -16,22 +16,23 @@ from torch import Tensor
 
 from ..base import draws as rng
 from ..base.console import say, track
-from ..base.device import autocast
 from ..base.errors import UserError
 from ..evaluate.intervals import wilson
-from ..evaluate.subjects import where, workers_for
-from ..nets.classifier import load_head
+from ..evaluate.subjects import workers_for
+from ..losses.nt_xent import partners, similarities
 from ..nets.names import HEAD
 from ..probes.features import evaluation_batches
 from ..probes.knn import knn_votes
-from ..sources.loader import Loader, Lost
+from ..sources.loader import Loader
 from ..sources.order import some
 from ..sources.source import ImageSource, labels_at
 from ..sources.spec import Pictures, open_pictures
 from ..training.config import TrainConfig
 from ..training.run import Run
 from ..training.sheet import examples, to_pil
+from ..vectors.config import EmbedConfig
 from ..vectors.search import top_k
+from ..vectors.write import Embedder
 from ..views.pipeline import Views, as_float
 from .config import ReportConfig
 
@@ -41,7 +42,6 @@ PAIRS = 256  # of which each picture's loss is taken
 SHOWN = 12  # hard pairs, likely duplicates
 ROWS = 6  # neighbourhoods, examples of views
 FOLDS = 5
-ALIKE = 0.97  # cosine of centred h from which two pictures count as likely duplicates, as for `duplicates`
 
 
 @dataclasses.dataclass
@@ -79,20 +79,15 @@ class Looked:
 
 def look(run: Run, config: ReportConfig) -> Looked:
     """Look at the pictures of a run. Raises UserError where they are no longer there."""
-    trained, encoder = run.config, run.encoder()
+    trained, embedder = run.config, Embedder(run.path, EmbedConfig(device=config.device))
     spec = config.images or str(run.info["source"]["spec"])
     source = training_pictures(spec, trained, config).training
-    device, precision = where(config.device)
     workers = workers_for(config.workers, source)
     ids = np.sort(some(source, config.points, config.seed, "report"))
-    encoder = encoder.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     h, tiles, lost = [], [], []
-    batches = evaluation_batches(source, encoder.spec.size, encoder.spec.resize, workers, ids, "looking at pictures", "blank", lost)
-    with torch.inference_mode():
-        for x in batches:
-            with autocast(device, precision):
-                h.append(encoder(x.to(device).contiguous(memory_format=torch.channels_last)).float().cpu())
-            tiles.append(tile(x))
+    for x in evaluation_batches(source, embedder.spec.size, embedder.spec.resize, workers, ids, "looking at pictures", "blank", lost):
+        h.append(embedder(x))
+        tiles.append(tile(x))
     kept = np.flatnonzero(~np.isin(ids, [one.id for one in lost]))
     ids, h, tiles = ids[kept], torch.cat(h)[kept], torch.cat(tiles)[kept]
     if len(ids) < 3:
@@ -101,7 +96,7 @@ def look(run: Run, config: ReportConfig) -> Looked:
     similar, near = top_k(unit, unit, NEIGHBOURS + 1)
     similar, near = without_itself(similar, near)
     labels = labels_at(source, ids) if len(source.classes) > 1 else None
-    hard, loss = pairs(run, trained, encoder, source, ids, device, precision, workers)
+    hard, loss = pairs(run, trained, config, source, ids, workers)
     return Looked(
         spec,
         [source.name(int(i)) for i in ids],
@@ -227,36 +222,27 @@ def alike(source: ImageSource, ids: np.ndarray, near: Tensor, similar: Tensor) -
 def pairs(
     run: Run,
     trained: TrainConfig,
-    encoder: torch.nn.Module,
+    config: ReportConfig,
     source: ImageSource,
     ids: np.ndarray,
-    device: torch.device,
-    precision: str,
     workers: int,
 ) -> tuple[list[tuple[str, str, str, float]], list[float] | None]:
     """The pairs of views that are least alike, and each picture's loss among PAIRS pairs; nothing where the run has no head."""
     if not (run.path / HEAD).is_file():
         return [], None
-    head = load_head(run.path, encoder.num_features).to(device).eval()  # type: ignore[arg-type]
-    views = Views.of(trained)
+    embedder, views = Embedder(run.path, EmbedConfig(layer="z", device=config.device)), Views.of(trained)
     parts = np.array_split(ids, max(1, round(len(ids) / PAIRS)))
-    lost: list[Lost] = []
     hard: list[tuple[float, int, Tensor, Tensor]] = []
     losses: list[Tensor] = []
     loader = Loader(source, views.crop_pairs, workers, missing="blank")
     batches = loader([(part, rng.key(trained.seed, "report", part)) for part in parts])
     with contextlib.closing(loader), torch.inference_mode():
         for batch in track(batches, "making views", len(parts)):
-            lost.extend(batch.lost)
             x1, x2 = views(batch.images, batch.keys)
-            with autocast(device, precision):
-                z = head(encoder(torch.cat([x1, x2]).to(device).contiguous(memory_format=torch.channels_last))).float().cpu()
-            n = len(x1)
-            z = F.normalize(z, dim=1) if trained.normalize else z
-            s = (z @ z.T / trained.temperature).fill_diagonal_(-torch.inf)
-            own = s[torch.arange(2 * n), (torch.arange(2 * n) + n) % (2 * n)]
-            losses.append((s.logsumexp(1) - own).view(2, n).mean(0))
-            together = F.cosine_similarity(z[:n], z[n:])
+            z1, z2 = embedder(torch.cat([x1, x2])).chunk(2)
+            logits = similarities(z1, z2, trained.temperature, trained.normalize)
+            losses.append(F.cross_entropy(logits, partners(len(z1), logits.device), reduction="none").view(2, -1).mean(0))
+            together = F.cosine_similarity(z1, z2)
             hard += [(float(together[i]), int(batch.ids[i]), x1[i], x2[i]) for i in together.argsort()[:SHOWN].tolist()]
     hard.sort(key=lambda one: one[0])
     shown = [(picture(a), picture(b), source.name(index), round(value, 3)) for value, index, a, b in hard[:SHOWN]]

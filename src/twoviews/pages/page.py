@@ -13,9 +13,11 @@ import jinja2
 from markupsafe import Markup
 
 from ..base.console import say
-from ..base.errors import UserError, unknown
+from ..base.errors import UserError
 from ..base.files import write_text
+from ..base.settings import options_of
 from ..training.config import TrainConfig
+from ..vectors.config import DuplicatesConfig
 from .config import ReportConfig
 from .facts import CURVES, Facts, facts
 from .look import Looked, look
@@ -29,11 +31,7 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
     `out`: default RUN/report.html, of several report.html here. `options` are fields of ReportConfig. Raises UserError for what is no RUN,
     and where --images names pictures that are not there; without it a page is made also when the training's pictures are gone.
     """
-    valid = [field.name for field in dataclasses.fields(ReportConfig)]
-    for name in options:
-        if name not in valid:
-            raise unknown("option", name, valid)
-    config = ReportConfig(**options)
+    config = options_of(ReportConfig, options)
     paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     target = target_of(paths, Path(out) if out is not None else None)
     found = [facts(path) for path in paths]
@@ -102,6 +100,7 @@ def render(found: Sequence[Facts], looked: Looked | None, missing: str) -> str:
         missing=missing,
         differences=differences(found),
         results=results(found),
+        alike=DuplicatesConfig().threshold,
         settings=dataclasses.fields(TrainConfig),
         hashes=found[0].hashes() if len(found) == 1 else {},
         css=Markup((assets / "page.css").read_text("utf-8")),

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..base.console import say
 from ..base.errors import UserError
+from ..base.settings import options_of
 from .config import ServeConfig
 from .explore import LABELS, Explorer
 
@@ -26,7 +27,7 @@ def serve(encoder: str | Path, images: str | Path, out: str | Path | None = None
 
     `options` are fields of ServeConfig; `browser` opens one. Raises UserError for what can be mended before, a port in use among it.
     """
-    config = ServeConfig(**options)
+    config = options_of(ServeConfig, options)
     nicegui = library()
     free(config.host, config.port)
     folder = Path(out) if out is not None else (Path(encoder) / "labels" if Path(encoder).is_dir() else Path("labels"))

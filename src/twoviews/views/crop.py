@@ -68,7 +68,10 @@ def crop_resize(x: Tensor, box: np.ndarray, size: int, filter: str = "antialias"
     return separable(x, rows.to(x.dtype), columns.to(x.dtype))
 
 
-def central_box(height: int, width: int, share: float = 0.875) -> tuple[int, int, int, int]:
+CENTRAL = 0.875  # share of the shorter side in the official evaluation crop
+
+
+def central_box(height: int, width: int, share: float = CENTRAL) -> tuple[int, int, int, int]:
     """The official evaluation crop: top, left, height, width of the central square part (docs/fidelity.md)."""
     side = share * min(height, width)  # the shorter side decides, since the output is square
     side = int(np.rint(side))
