@@ -20,6 +20,7 @@ FLOORS = [
     "vectors",
     "formats",
     "pages",
+    "studies",
     "bench",
     "cli",
 ]

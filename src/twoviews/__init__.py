@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .sources.shard import shard
     from .sources.source import ImageSource
     from .sources.spec import images
+    from .studies.paper import paper
     from .training.config import TrainConfig
     from .training.loop import train
     from .training.run import Run
@@ -81,6 +82,7 @@ _WHERE = {
     "margin_triplet": "losses.compared",
     "nt_logistic": "losses.compared",
     "nt_xent": "losses.nt_xent",
+    "paper": "studies.paper",
     "read_vectors": "vectors.sinks",
     "save_encoder": "nets.encoder",
     "report": "pages.page",
@@ -126,6 +128,7 @@ __all__ = [
     "margin_triplet",
     "nt_logistic",
     "nt_xent",
+    "paper",
     "read_vectors",
     "report",
     "save_encoder",

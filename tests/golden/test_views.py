@@ -13,7 +13,7 @@ from twoviews.views.config import ViewConfig
 from twoviews.views.crop import central_box, crop_resize
 from twoviews.views.draw import OPERATIONS, draw, official_boxes
 from twoviews.views.evaluation import evaluation_view
-from twoviews.views.pipeline import jitter
+from twoviews.views.jitter import jitter
 
 ONE = {**color.OFFICIAL, "brightness_v2": color.brightness, "brightness_v1": color.brightness_v1}
 

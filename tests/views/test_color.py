@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twoviews.views import color
 from twoviews.views.blur import blur
 from twoviews.views.draw import OPERATIONS
-from twoviews.views.pipeline import jitter
+from twoviews.views.jitter import jitter
 
 
 def pictures(n=3, size=9, seed=0, dtype=torch.float32):

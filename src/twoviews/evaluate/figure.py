@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,24 +18,33 @@ def need_matplotlib(option: str) -> None:
         raise UserError(f"{option} needs matplotlib: uv pip install 'twoviews[plot]'")
 
 
-def accuracy_figure(path: Path, title: str, lines: dict[str, list[tuple[str, dict[str, Any]]]], label: str = "top-1, %") -> None:
-    """Accuracy by amount of labels, a line with 95 % intervals for each name; the amounts stand in the order of the first appearance."""
+@contextlib.contextmanager
+def drawn(path: Path, size: tuple[float, float] = (7.2, 4.6), parts: int = 1) -> Iterator[list[Any]]:
+    """Axes to draw on, side by side; the PNG is written at the end, whole."""
     need_matplotlib(str(path))
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    figure, axes = pyplot.subplots(1, parts, figsize=size, layout="constrained", squeeze=False)
+    try:
+        yield list(axes[0])
+        write_whole(path, lambda part: figure.savefig(part, dpi=110, format="png"))
+    finally:
+        pyplot.close(figure)
+
+
+def accuracy_figure(path: Path, title: str, lines: dict[str, list[tuple[str, dict[str, Any]]]], label: str = "top-1, %") -> None:
+    """Accuracy by amount of labels, a line with 95 % intervals for each name; the amounts stand in the order of the first appearance."""
     amounts = list(dict.fromkeys(labels for points in lines.values() for labels, _ in points))
-    figure, axis = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
-    for number, (name, points) in enumerate(lines.items()):
-        x = [amounts.index(labels) + 0.04 * (number - len(lines) / 2) for labels, _ in points]
-        y = [100 * f["mean"] for _, f in points]
-        spread = [[100 * (f["mean"] - f["low"]) for _, f in points], [100 * (f["high"] - f["mean"]) for _, f in points]]
-        axis.errorbar(x, y, spread, marker="o", markersize=4, capsize=3, label=name, linestyle="-" if len(points) > 1 else "none")
-    axis.set_xticks(range(len(amounts)), amounts)
-    axis.set(title=title, ylabel=label)
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
-    write_whole(path, lambda part: figure.savefig(part, dpi=110, format="png"))
-    pyplot.close(figure)
+    with drawn(path) as (axis,):
+        for number, (name, points) in enumerate(lines.items()):
+            x = [amounts.index(labels) + 0.04 * (number - len(lines) / 2) for labels, _ in points]
+            y = [100 * f["mean"] for _, f in points]
+            spread = [[100 * (f["mean"] - f["low"]) for _, f in points], [100 * (f["high"] - f["mean"]) for _, f in points]]
+            axis.errorbar(x, y, spread, marker="o", markersize=4, capsize=3, label=name, linestyle="-" if len(points) > 1 else "none")
+        axis.set_xticks(range(len(amounts)), amounts)
+        axis.set(title=title, ylabel=label)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)

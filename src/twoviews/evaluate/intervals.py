@@ -20,9 +20,13 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 def over_seeds(values: list[float]) -> tuple[float, float]:
     """Interval of the mean over draws of labels (Student's t). One value: that value."""
-    mean, spread = float(np.mean(values)), stats.sem(values) if len(values) > 1 else 0.0
-    half = float(spread * stats.t.ppf(0.975, len(values) - 1)) if len(values) > 1 else 0.0
+    mean, half = float(np.mean(values)), half_over_seeds(values) if len(values) > 1 else 0.0
     return max(0.0, mean - half), min(1.0, mean + half)
+
+
+def half_over_seeds(values: list[float]) -> float:
+    """Half of the interval of the mean of two or more values (Student's t)."""
+    return float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
 
 
 def bootstrap(metric: Callable[[Tensor, Tensor], float], logits: Tensor, y: Tensor, draws: int = 200) -> tuple[float, float]:

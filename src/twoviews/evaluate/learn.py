@@ -54,10 +54,12 @@ def learn(
     seed: int,
     folder: Path | None,
     what: str,
+    view: OneView | None = None,
 ) -> list[dict[str, Any]]:
     """Fit `net` in place to the pictures `ids`. Returns a line an epoch.
 
     At least `config.steps` updates are made. `frozen` keeps the batch norms' statistics. `rate` is the peak for a batch of 256, `warmup` a share of the steps.
+    `view`: another one than crop and flip.
     """
     batch = min(config.batch, len(ids))
     if batch > 1:
@@ -65,7 +67,7 @@ def learn(
     share = batch // processes.world()
     per_epoch = len(ids) // batch
     epochs = max(epochs, -(-config.steps // per_epoch))
-    view = OneView(size, source.read(int(ids[0])).shape[0], resize, isinstance(source, Small), config.crop_min, config.flip)
+    view = view or OneView(size, source.read(int(ids[0])).shape[0], resize, isinstance(source, Small), config.crop_min, config.flip)
     loader = Loader(source, view, workers, device.type == "cuda", device, "replace", ids)
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * per_epoch

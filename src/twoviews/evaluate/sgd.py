@@ -21,26 +21,28 @@ from ..base.console import track
 from ..optim.schedule import official
 from ..sources.loader import Loader
 from ..sources.source import ImageSource, Picture, Small
-from ..views.pipeline import Views, as_float
+from ..views.pipeline import Views
 
 RATE = 0.1
 
 
 class OneView:
-    """Crop and flip of each picture, one view: what linear evaluation and fine-tuning train on."""
+    """Crop and flip of each picture, one view: what linear evaluation and fine-tuning train on; or one view of a pipeline of your own."""
 
-    def __init__(self, size: int, channels: int, resize: str, in_memory: bool, crop_min: float = 0.08, flip: float = 0.5):
+    def __init__(
+        self, size: int, channels: int, resize: str, in_memory: bool, crop_min: float = 0.08, flip: float = 0.5, views: Views | None = None
+    ):
         self.in_memory = in_memory
-        self.views = Views(size=size, channels=channels, resize=resize, strength=0.0, blur=0.0, crop_min=crop_min, flip=flip)
+        self.views = views or Views(size=size, channels=channels, resize=resize, strength=0.0, blur=0.0, crop_min=crop_min, flip=flip)
 
     def __call__(self, pictures: Sequence[Picture], keys: rng.Keys) -> Tensor:
         """For the workers: n pictures → (n, C, S, S) uint8."""
         return self.views.cut(pictures, rng.extend(keys, 0))
 
     def batch(self, images: Tensor, keys: rng.Keys) -> Tensor:
-        """From memory: (n, C, H, W) uint8 → (n, C, S, S) float32; what `__call__` has cut passes."""
+        """From memory: (n, C, H, W) uint8 → (n, C, S, S) float32; of what `__call__` has cut, only the colours are still to be distorted."""
         if not self.in_memory:
-            return as_float(images)
+            return self.views.finished(images, rng.extend(keys, 0))
         return self.views.single(images, rng.extend(keys, 0))
 
 

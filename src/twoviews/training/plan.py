@@ -84,7 +84,7 @@ def settings(
                 f"the pictures are no longer those of the beginning ({len(before):,}): the run goes on with these; what is gone is stood in for"
             )
             source = before
-    config, more = _decide(pictures.spec, source, given)
+    config, more = decide(pictures.spec, source, given)
     notes += more
     if config.channels not in (1, 3) and config.strength > 0:
         notes.append(
@@ -160,7 +160,7 @@ def _open(images: str | Path | ImageSource, config: TrainConfig, given: dict[str
     return pictures, pictures.training
 
 
-def _decide(spec: str, source: ImageSource, given: dict[str, Any]) -> tuple[TrainConfig, list[str]]:
+def decide(spec: str, source: ImageSource, given: dict[str, Any]) -> tuple[TrainConfig, list[str]]:
     """Recipe and the values that follow from the pictures, where the user gave none."""
     notes = []
     name = given.get("recipe", "auto")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from ..base.errors import UserError
+from ..base.errors import UserError, unknown
 from ..base.settings import Checked, setting
 from ..sources.config import check_channels
+
+OPERATIONS = ("crop", "cutout", "color", "sobel", "noise", "blur", "rotate")  # of views in an order of your own
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,14 @@ class ViewConfig(Checked):
     warp: float = setting(0.0, "standard deviation of a smooth warping, as a share of the side")
     stroke: float = setting(0.0, "largest change of stroke: the exponent of the brightness is exp(-v) to exp(v)")
     noise: float = setting(0.0, "largest standard deviation of pixel noise")
+    operations: str = setting(
+        "",
+        "instead of all this, operations in an order of your own, joined by +: crop, cutout, color, sobel, noise, blur, rotate (quarter turns), each "
+        "always applied (paper Figure 5, docs/fidelity.md)",
+    )
+    plain_second: bool = setting(
+        False, "with operations: only the first view gets them, the second is the picture as it is (paper Figure 5)"
+    )
 
     NOT_BELOW = ("strength", "rotate", "zoom", "shear", "shift", "warp", "stroke", "noise")
 
@@ -59,5 +69,10 @@ class ViewConfig(Checked):
         if self.size < 4:
             raise UserError(f"size is {self.size}; a view needs at least 4 pixels a side")
         check_channels(self.channels)
+        for name in self.operations.split("+") if self.operations else ():
+            if name not in OPERATIONS:
+                raise unknown("operation", name, OPERATIONS)
+        if self.plain_second and not self.operations:
+            raise UserError("plain_second needs operations: without them both views are the paper's")
         if self.strength > 1.25 and self.color == "official":
             raise UserError(f"strength is {self.strength}; above 1.25 a contrast factor would be negative (TensorFlow refuses it too)")

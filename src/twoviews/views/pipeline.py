@@ -21,10 +21,12 @@ from ..base.device import to_device
 from ..base.draws import Keys
 from ..sources.source import Picture
 from .blur import blur
-from .color import gray, meaning
+from .color import meaning
 from .config import ViewConfig
 from .crop import crop_resize
-from .draw import OPERATIONS, Draws, draw, view_keys
+from .draw import Draws, draw, view_keys
+from .jitter import apply_at, jitter
+from .sequence import resized, sequence, to_gray
 from .warp import noise, stroke, warp
 
 
@@ -45,8 +47,12 @@ class Views:
     def __call__(self, images: Tensor, keys: Keys) -> tuple[Tensor, Tensor]:
         """Shapes: images (n, C, H, W) uint8 or float in [0, 1], keys (n,) → two tensors (n, C, S, S) float32 in [0, 1].
 
-        Pictures that `crop_pairs` has cut already come as (n, 2, C, S, S) uint8.
+        Pictures that `crop_pairs` has cut already come as (n, 2, C, S, S) uint8; with `operations` of your own, as (n, C, S, S).
         """
+        if self.config.operations:
+            x = as_float(images)
+            second = resized(x, self.config) if self.config.plain_second else sequence(x, rng.extend(keys, 1), self.config)
+            return sequence(x, rng.extend(keys, 0), self.config), second
         both, cut = view_keys(keys), images.ndim == 5
         x = images.transpose(0, 1).flatten(0, 1) if cut else images  # (2n, C, S, S) or (n, C, H, W)
         heights, widths = (np.resize(sizes, len(both)) for sizes in _sizes(x))
@@ -62,6 +68,8 @@ class Views:
 
     def single(self, images: Tensor, keys: Keys) -> Tensor:
         """One view of every picture, (n, C, H, W) uint8 → (n, C, S, S) float32: what learning from labels uses."""
+        if self.config.operations:
+            return sequence(as_float(images), keys, self.config)
         heights, widths = _sizes(images)
         drawn = draw(keys, heights, widths, self.config)
         if images.device.type == "cpu":
@@ -70,6 +78,10 @@ class Views:
             if kernel.covers(self.config):
                 return kernel.render(images, drawn, self.config, False)
         return self.appearance(self.geometry(as_float(images), drawn), drawn, keys)
+
+    def finished(self, images: Tensor, keys: Keys) -> Tensor:
+        """What `cut` has cut by the same keys, as views: (n, C, S, S) uint8 → float32."""
+        return self.appearance(as_float(images), draw(keys, *_sizes(images), self.config), keys)
 
     def geometry(self, x: Tensor, d: Draws) -> Tensor:
         """Crop, flip, resize, then the moves for drawings. (m, C, H, W) → (m, C, S, S)."""
@@ -87,8 +99,7 @@ class Views:
         c = self.config
         x = jitter(x, d.jitter, d.order, d.factors, meaning(c.color, c.channels))
         if c.channels == 3:
-            where = np.flatnonzero(d.gray)
-            x = apply_at(x, where, lambda part: gray(part).expand_as(part))
+            x = to_gray(x, d.gray)
         x = x.clamp(0, 1)
         if c.stroke:
             x = stroke(x, to_device(d.stroke, x.device, x.dtype))
@@ -100,7 +111,12 @@ class Views:
         return x.clamp(0, 1)
 
     def crop_pairs(self, pictures: Sequence[Picture], keys: Keys) -> Tensor:
-        """Both crops of n pictures of any size, for the workers, from one decoding each. Keys (n,) → (n, 2, C, S, S) uint8."""
+        """Both crops of n pictures of any size, for the workers, from one decoding each. Keys (n,) → (n, 2, C, S, S) uint8.
+
+        With `operations` of your own both views begin from one crop, (n, C, S, S), as in the paper's Figure 5.
+        """
+        if self.config.operations:
+            return self.cut(pictures, rng.extend(keys, "base"))
         n = len(pictures)
         both = self.cut([*pictures, *pictures], view_keys(keys))
         return both.view(2, n, *both.shape[1:]).transpose(0, 1)
@@ -137,32 +153,6 @@ def scaled_box(box: np.ndarray, size: tuple[int, int], image: Tensor) -> tuple[i
     low = [min(round(begin * new / old), new - 1) for begin, old, new in zip(box[:2], size, image.shape[1:], strict=True)]
     high = [round((begin + length) * new / old) for begin, length, old, new in zip(box[:2], box[2:], size, image.shape[1:], strict=True)]
     return low[0], low[1], max(1, high[0] - low[0]), max(1, high[1] - low[1])
-
-
-def jitter(x: Tensor, on: np.ndarray, order: np.ndarray, factors: np.ndarray, operations: dict) -> Tensor:
-    """Apply the four operations in each picture's own order, clipping to [0, 1] after each, to pictures where `on` (m,) is true.
-
-    The host knows the orders, so each operation runs on just its pictures, without a mask and without waiting for the device.
-    """
-    values = to_device(factors, x.device, x.dtype)
-
-    def operate(x: Tensor, name: str, number: int, where: np.ndarray) -> Tensor:
-        factor = values[to_device(where, x.device), number]
-        return apply_at(x, where, lambda part: operations[name](part, factor).clamp_(0, 1))
-
-    for place in range(order.shape[1]):
-        for number, name in enumerate(OPERATIONS):
-            if name in operations:
-                x = operate(x, name, number, np.flatnonzero(on & (order[:, place] == number)))
-    return x
-
-
-def apply_at(x: Tensor, where: np.ndarray, function) -> Tensor:
-    """`function` on the pictures numbered `where`; the others stay."""
-    if not len(where):
-        return x
-    index = to_device(where, x.device)
-    return x.index_copy(0, index, function(x.index_select(0, index)))
 
 
 def as_float(x: Tensor) -> Tensor:
