@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .evaluate.transfer import transfer
     from .formats.official import from_tf
     from .formats.write import export
-    from .losses.compared import decoupled, margin_triplet, nt_logistic, supervised_contrastive
+    from .losses.compared import decoupled, margin_triplet, multi_view, nt_logistic, supervised_contrastive
     from .losses.nt_xent import contrastive_metrics, nt_xent
     from .nets.encoder import encoder, load_encoder, save_encoder
     from .nets.head import head
@@ -80,6 +80,7 @@ _WHERE = {
     "linear": "evaluate.protocol",
     "load_encoder": "nets.encoder",
     "margin_triplet": "losses.compared",
+    "multi_view": "losses.compared",
     "nt_logistic": "losses.compared",
     "nt_xent": "losses.nt_xent",
     "paper": "studies.paper",
@@ -126,6 +127,7 @@ __all__ = [
     "linear",
     "load_encoder",
     "margin_triplet",
+    "multi_view",
     "nt_logistic",
     "nt_xent",
     "paper",

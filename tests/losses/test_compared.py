@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import twoviews as tv
 from twoviews.base.errors import UserError
-from twoviews.losses.compared import decoupled, margin_triplet, nt_logistic, supervised_contrastive
+from twoviews.losses.compared import decoupled, margin_triplet, multi_view, nt_logistic, supervised_contrastive
 from twoviews.losses.named import chance, named_loss
 from twoviews.losses.nt_xent import definition
 from twoviews.training.config import TrainConfig
@@ -128,7 +128,30 @@ def test_chance_is_what_knowing_nothing_gives(name):
     assert named_loss(config, z[:n], z[n:], None).item() == pytest.approx(chance(config, n))
 
 
+@pytest.mark.parametrize("views", [2, 3, 5])
+def test_more_than_two_views(views):
+    z = torch.randn(views, 4, 6, generator=torch.Generator().manual_seed(views), dtype=torch.float64).unbind()
+    rows = [[float(v) for v in row] for one in z for row in one]
+    length = [math.sqrt(sum(v * v for v in row)) for row in rows]
+    s = [
+        [sum(a * b for a, b in zip(u, v, strict=True)) / p / q / 0.3 for v, q in zip(rows, length, strict=True)]
+        for u, p in zip(rows, length, strict=True)
+    ]
+    terms = []
+    for i in range(len(rows)):
+        below = math.log(sum(math.exp(s[i][k]) for k in range(len(rows)) if k != i))
+        terms += [below - s[i][p] for p in range(len(rows)) if p != i and p % 4 == i % 4]
+    assert len(terms) == 4 * views * (views - 1)
+    assert multi_view(*z, temperature=0.3).item() == pytest.approx(sum(terms) / len(terms), abs=1e-10)
+    if views == 2:
+        assert multi_view(*z, temperature=0.3).item() == pytest.approx(definition(*z, 0.3).item(), abs=1e-12)
+
+
 def test_wrong_shapes():
+    with pytest.raises(UserError, match="two views"):
+        multi_view(torch.zeros(3, 4))
+    with pytest.raises(UserError, match=r"\(3, 4\) and \(2, 4\)"):
+        multi_view(torch.zeros(3, 4), torch.zeros(3, 4), torch.zeros(2, 4))
     z1, z2 = pairs(4, 3)
     for loss in (nt_logistic, margin_triplet, decoupled):
         with pytest.raises(UserError, match="two views"):

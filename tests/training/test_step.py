@@ -11,6 +11,7 @@ from torch import nn
 
 import twoviews as tv
 from twoviews.base import draws as rng
+from twoviews.base.errors import UserError
 from twoviews.losses.nt_xent import definition
 from twoviews.nets.encoder import adopt
 from twoviews.nets.head import head
@@ -129,3 +130,29 @@ def test_compiled_networks_compute_the_same():
             images = torch.randint(0, 256, (N, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
             losses.append([step(Batch(np.arange(N), rng.key(k, np.arange(N)), images), k)[0].item() for k in range(2)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("chunk", [0, 4])
+def test_more_than_two_views(chunk):
+    """Three views of your own: the loss and the step are those of a bare loop."""
+    torch.manual_seed(0)
+    net, projection = adopt(Plain(), 3, 16, "antialias").double(), head("mlp2", 12, 8, norm=False).double()
+    views = tv.Views(size=16, strength=0.5, blur=0.0)
+    images = torch.randint(0, 256, (N, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+    def three(x, keys):
+        x1, x2 = views(x, keys)
+        return x1.double(), x2.double(), views.single(x, rng.extend(keys, 9)).double()
+
+    batch = Batch(np.arange(N), rng.key(0, np.arange(N)), images)
+    bare = nn.Sequential(copy.deepcopy(net), copy.deepcopy(projection))
+    want = tv.multi_view(*(bare(x) for x in three(images, batch.keys)), temperature=0.1)
+    want.backward()
+    step = Step(TrainConfig(batch=N, chunk=chunk), net, projection, three, Schedule(0.1, 1, 10), torch.device("cpu"), "fp32")
+    loss, z1, z2 = step(batch, 0)
+    assert loss.item() == pytest.approx(want.item(), rel=1e-10)
+    assert z1.shape == z2.shape == (N, 8)
+    for (name, p), q in zip(step.model.named_parameters(), bare.parameters(), strict=True):
+        assert torch.allclose(p.grad, q.grad, atol=1e-10), name
+    with pytest.raises(UserError, match="margin takes two views"):
+        Step(TrainConfig(batch=N, loss="margin"), net, projection, three, Schedule(0.1, 1, 10), torch.device("cpu"), "fp32")(batch, 0)

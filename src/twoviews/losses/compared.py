@@ -98,11 +98,28 @@ def supervised_contrastive(z1: Tensor, z2: Tensor, labels: Tensor, temperature: 
     _check(z1, z2)
     if labels.shape != (len(z1),):
         raise UserError(f"labels are {tuple(labels.shape)}, and there are {len(z1)} pairs: one label a pair")
-    z = torch.cat([raised(z1), raised(z2)])
+    return _over_positives(torch.cat([raised(z1), raised(z2)]), labels.repeat(2), temperature, normalize)
+
+
+def multi_view(*z: Tensor, temperature: float = 0.1, normalize: bool = True) -> Tensor:
+    """NT-Xent of any number of views of n pictures: the mean over all ordered pairs of views of one picture (Tian et al. 2020, full graph, with the
+    denominator of SimCLR: all other views). With two views it is `nt_xent`.
+
+    Two or more tensors (n, d) → scalar. Raises UserError for fewer, and for other shapes.
+    """
+    if len(z) < 2:
+        raise UserError(f"a pair needs two views; {len(z)} came")
+    for other in z[1:]:
+        _check(z[0], other)
+    pictures = torch.arange(len(z[0]), device=z[0].device).repeat(len(z))
+    return _over_positives(torch.cat([raised(one) for one in z]), pictures, temperature, normalize)
+
+
+def _over_positives(z: Tensor, y: Tensor, temperature: float, normalize: bool) -> Tensor:
+    """The mean over views of the mean over the others with the same y of −log p. Shapes (m, d), (m,) → scalar."""
     z = unit(z) if normalize else z
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
     logits = (z @ z.T / temperature).masked_fill(itself, -math.inf)
-    y = labels.repeat(2)
     same = (y[:, None] == y) & ~itself
     log_p = logits - logits.logsumexp(1, keepdim=True)
     return (-log_p.masked_fill(~same, 0.0).sum(1) / same.sum(1)).mean()

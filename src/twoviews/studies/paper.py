@@ -87,6 +87,9 @@ class Repeat:
         """What train is given for a cell."""
         values = {**self.scale.values, **cell.values, **cell.tuned[alternative], "seed": seed}
         values["monitor_every"] = values["epochs"]
+        steps = len(self.source) // values.get("batch", TrainConfig().batch)
+        if steps < TrainConfig().log_every:
+            values["log_every"] = max(1, steps)  # so that the last pass has a line
         if values.get("head_features") == -1:
             own = {name: values[name] for name in ("width", "stem") if name in values}
             values["head_features"] = encoder(values.get("encoder", TrainConfig().encoder), **own).num_features
@@ -222,7 +225,8 @@ def judged(finding: Finding, by: dict[tuple[str, str], dict[int, dict[str, Any]]
     """Compare two groups of cells seed by seed. It shows where the 95 % interval of the difference (Student's t over seeds) lies above 0."""
 
     def side(places: Sequence[tuple[str, str]]) -> dict[int, float]:
-        there = [by[place] for place in places if by.get(place)]
+        there = [{seed: f for seed, f in by.get(place, {}).items() if finding.figure in f} for place in places]
+        there = [cell for cell in there if cell]
         if not there:
             return {}
         if finding.best:

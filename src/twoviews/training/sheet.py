@@ -89,6 +89,8 @@ def examples(source: ImageSource, config: TrainConfig, count: int) -> list[Examp
 
 def lines(d: Draws, row: int, c: ViewConfig) -> list[str]:
     """The draws of one view in a few short lines."""
+    if c.operations:
+        return ["the picture itself"] if row == 1 and c.plain_second else c.operations.split("+")
     top, left, height, width = d.box[row]
     out = []
     if c.crop_min < 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from ..base import draws as rng
 from ..base import processes
 from ..base.device import autocast
+from ..base.errors import UserError
+from ..losses.compared import multi_view
 from ..losses.named import named_loss
 from ..nets.batchnorm import Across
 from ..nets.head import Head
@@ -35,12 +37,13 @@ class NotFinite(Exception):
         self.loss, self.norm, self.largest = loss, norm, largest
 
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-PairMaker = Callable[..., tuple[Tensor, Tensor]]
+Loss = Callable[..., Tensor]
+PairMaker = Callable[..., tuple[Tensor, ...]]
 
 
 class Step:
-    """What training does with a batch. `loss` is a function of z1, z2; `views` of (images, keys)."""
+    """What training does with a batch. `loss` is a function of z1, z2; `views` of (images, keys). Views of your own may be more than two: the loss then
+    gets as many z, and without one of your own it is `multi_view`."""
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Step:
         self.norm = self.bad = torch.zeros((), device=device)
 
     def __call__(self, batch: Batch, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Step `number` (from 0) on this process's pictures. Returns the loss of all and this process's z1, z2, each (n, out).
+        """Step `number` (from 0) on this process's pictures. Returns the loss of all and this process's first two z, each (n, out).
 
         Raises NotFinite, and leaves weights, statistics and optimizer as they were, where each step is watched.
         """
@@ -71,13 +74,15 @@ class Step:
             group["lr"] = self.schedule(number)
         images, n = batch.images.to(self.device, non_blocking=True), len(batch.ids)
         chunk = self.config.chunk or n
-        parts = [slice(start, start + chunk) for start in range(0, n, chunk)]
+        parts, views = [slice(start, start + chunk) for start in range(0, n, chunk)], 2
 
         def project(part: slice) -> Tensor:
-            """z of both views of a chunk, (2 · chunk, out). What layers may draw at random is a function of step and chunk."""
+            """z of all views of a chunk, (2 · chunk, out). What layers may draw at random is a function of step and chunk."""
+            nonlocal views
             torch.manual_seed(int(rng.key(self.config.seed, "layers", number, part.start, processes.rank(self.group))[0] >> 1))
-            x1, x2 = self.views(images[part], batch.keys[part])  # (chunk, C, S, S) each
-            x = torch.cat([x1, x2]).contiguous(memory_format=torch.channels_last)  # one forward: batch norm sees both views
+            made = self.views(images[part], batch.keys[part])  # (chunk, C, S, S) each
+            views = len(made)
+            x = torch.cat(made).contiguous(memory_format=torch.channels_last)  # one forward: batch norm sees all views
             with autocast(self.device, self.precision), Across(self.group) if self.group else contextlib.nullcontext():
                 return self.network(x)
 
@@ -86,12 +91,12 @@ class Step:
         else:
             with torch.no_grad(), unmoved(self.model):
                 z = [project(part) for part in parts]
-        z1, z2 = (torch.cat(halves).detach() for halves in zip(*(part.chunk(2) for part in z), strict=True))
-        loss, dz1, dz2 = self.slopes(z1, z2)
+        each = [torch.cat(shares).detach() for shares in zip(*(part.chunk(views) for part in z), strict=True)]
+        loss, slopes = self.slopes(*each)
         self.optimizer.zero_grad(set_to_none=True)
         for part, made in zip(parts, z, strict=True):
             again = made if made.requires_grad else project(part)
-            again.backward(torch.cat([dz1[part], dz2[part]]).to(again.dtype))
+            again.backward(torch.cat([dz[part] for dz in slopes]).to(again.dtype))
         processes.sum_gradients(self.model.parameters(), self.group)
         self.norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         bad = ~(loss.isfinite() & self.norm.isfinite())
@@ -101,7 +106,7 @@ class Step:
             raise NotFinite(loss.item(), self.norm.item(), self.largest())
         self.bad = self.bad + bad
         self.optimizer.step()
-        return loss, z1, z2
+        return loss, each[0], each[1]
 
     def largest(self, count: int = 3) -> list[tuple[str, float]]:
         """The parameters with the largest gradients, and their norms; what is not finite counts as largest."""
@@ -117,18 +122,20 @@ class Step:
         fine = torch.stack([x.flatten(1).isfinite().all(1) for x in views]).all(0)
         return (~fine).nonzero()[:, 0].tolist()
 
-    def slopes(self, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss of all processes' pairs, and its gradient by this process's z1 and z2, each (n, out)."""
-        c, n, at = self.config, len(z1), processes.rank(self.group)
-        if self.loss is None:
-            z1, z2 = z1.requires_grad_(), z2.requires_grad_()
-            loss = named_loss(c, z1, z2, self.group)
-            dz1, dz2 = torch.autograd.grad(loss, (z1, z2))
-            return loss.detach(), dz1, dz2
-        every = [processes.gathered(z, self.group).flatten(0, 1).requires_grad_() for z in (z1, z2)]  # a loss of your own sees all pairs
-        loss = self.loss(*every)
-        dz1, dz2 = (dz[at * n : (at + 1) * n] for dz in torch.autograd.grad(loss, every))
-        return loss.detach(), dz1, dz2
+    def slopes(self, *z: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """The loss of all processes' pictures, and its gradient by this process's z of each view, (n, out) each."""
+        c, n, at = self.config, len(z[0]), processes.rank(self.group)
+        if self.loss is None and len(z) == 2:
+            own = [one.requires_grad_() for one in z]
+            loss = named_loss(c, own[0], own[1], self.group)
+            return loss.detach(), torch.autograd.grad(loss, own)
+        if self.loss is None and c.loss != "nt-xent":
+            raise UserError(
+                f"loss {c.loss} takes two views, and these views make {len(z)}: loss nt-xent takes any number, or pass a loss of your own"
+            )
+        every = [processes.gathered(one, self.group).flatten(0, 1).requires_grad_() for one in z]  # such a loss sees all pictures
+        loss = self.loss(*every) if self.loss else multi_view(*every, temperature=c.temperature, normalize=c.normalize)
+        return loss.detach(), [dz[at * n : (at + 1) * n] for dz in torch.autograd.grad(loss, every)]
 
 
 @contextlib.contextmanager

@@ -50,8 +50,8 @@ class ViewConfig(Checked):
     noise: float = setting(0.0, "largest standard deviation of pixel noise")
     operations: str = setting(
         "",
-        "instead of all this, operations in an order of your own, joined by +: crop, cutout, color, sobel, noise, blur, rotate (quarter turns), each "
-        "always applied (paper Figure 5, docs/fidelity.md)",
+        "instead of all this, operations in an order of your own, joined by +: crop, cutout, color, sobel, noise, blur, rotate (quarter turns); "
+        "always applied, but for the probabilities of color (paper Figure 5, docs/fidelity.md)",
     )
     plain_second: bool = setting(
         False, "with operations: only the first view gets them, the second is the picture as it is (paper Figure 5)"

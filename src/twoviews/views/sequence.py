@@ -106,5 +106,5 @@ def resized(x: Tensor, config: ViewConfig) -> Tensor:
     """The whole picture as a view. (m, C, H, W) → (m, C, S, S)."""
     if x.shape[2:] == (config.size, config.size):
         return x
-    whole = np.broadcast_to(np.array([0, 0, x.shape[2], x.shape[3]], np.int64), (len(x), 4))
+    whole = np.tile(np.array([0, 0, x.shape[2], x.shape[3]], np.int64), (len(x), 1))
     return crop_resize(x, whole, config.size, config.resize).clamp(0, 1)
