@@ -7,6 +7,7 @@ Run: python docs/generate.py
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from pathlib import Path
@@ -17,6 +18,9 @@ from twoviews.evaluate.config import CompareConfig, DetectConfig, DistillConfig,
 from twoviews.formats.config import ExportConfig
 from twoviews.pages.config import ReportConfig, ServeConfig
 from twoviews.sources.config import ShardConfig
+from twoviews.studies.catalog import STUDIES
+from twoviews.studies.config import PaperConfig
+from twoviews.studies.report import markdown
 from twoviews.training.config import TrainConfig
 from twoviews.training.recipes import RECIPES
 from twoviews.vectors.config import DuplicatesConfig, EmbedConfig, SearchConfig, SelectConfig
@@ -58,6 +62,7 @@ VERBS = {
     "report": ReportConfig,
     "serve": ServeConfig,
     "export": ExportConfig,
+    "paper": PaperConfig,
 }
 
 
@@ -94,7 +99,13 @@ def recipes() -> str:
         parts += [f"## {name}", "", f"{recipe.source[0].upper()}{recipe.source[1:]}.", ""]
         if recipe.expected:
             parts += [f"Its source reached: {recipe.expected}. Not run here at that scale.", ""]
-        parts += [f"    twoviews train IMAGES --out runs/{name} --recipe {name}", ""]
+        if recipe.cost:
+            parts += [f"Cost there: {recipe.cost}.", ""]
+        parts += [
+            f"    twoviews plan IMAGES --recipe {name}       # what it takes on your machine, measured",
+            f"    twoviews train IMAGES --out runs/{name} --recipe {name}",
+            "",
+        ]
         if recipe.values:
             parts += ["| option | value |", "| --- | --- |", *(f"| `{k}` | {shown(v)} |" for k, v in recipe.values.items()), ""]
         else:
@@ -445,6 +456,21 @@ TABLES |= {"fuzz": fuzz, "ugly": ugly, "orders": orders, "mixing": mixing, "mill
 TABLES |= {"cifar_labels": cifar_labels, "detect": detect, "distill": distill, "select": select, "search": search, "pages": pages}
 
 
+def study(name: str) -> list[str]:
+    """A study of the paper, as its own table.md has it, without the title."""
+    data = read(f"paper_{name}")
+    found = STUDIES[data["name"]]
+    lines = markdown(found, data["about"], data["rows"], data["findings"]).strip().splitlines()[2:]
+    epochs, seeds = data["about"]["scale"]["values"]["epochs"], len(data["about"]["seeds"])
+    command = (
+        f"twoviews paper {name} CIFAR_FOLDER --epochs {epochs} --seeds {seeds} --precision {data['about']['scale']['values']['precision']}"
+    )
+    return [*lines, "", f"`{command}`, with other work beside it. {machine(data)}."]
+
+
+TABLES |= {f"paper_{name}": functools.partial(study, name) for name in ("figure5", "table5", "figure8", "figure9", "table4")}
+
+
 def filled(page: Path) -> str:
     """A page with each `<!-- begin NAME -->` … `<!-- end NAME -->` filled anew."""
 
@@ -456,6 +482,7 @@ def filled(page: Path) -> str:
 
 FILLED = (
     HERE / "looking.md",
+    HERE / "paper.md",
     HERE / "results.md",
     HERE / "pictures.md",
     HERE / "scale.md",

@@ -104,5 +104,18 @@ def test_recipes_are_the_papers():
     readme = of("cifar10")
     assert (readme.encoder, readme.batch, readme.weight_decay, readme.head) == ("resnet18", 512, 1e-4, "mlp3")
     assert peak(readme.learning_rate, readme.batch, readme.scaling) == pytest.approx(2.0)
-    for name in ("paper", "imagenet", "imagenet-v2", "cifar10-paper", "cifar10"):
+    stl = of("stl10")
+    assert (stl.encoder, stl.batch, stl.temperature, stl.head_features, stl.epochs) == ("resnet18", 256, 0.5, 64, 100)
+    nette = of("imagenette")
+    assert (nette.encoder, nette.size, nette.batch, nette.temperature, nette.epochs, nette.optimizer) == (
+        "resnet18",
+        128,
+        256,
+        0.5,
+        800,
+        "sgd",
+    )
+    assert peak(nette.learning_rate, nette.batch, nette.scaling) == pytest.approx(0.06)
+    for name in RECIPES.keys() - {"photos", "digits"}:  # these are ours
         assert recipe(name).expected
+        assert recipe(name).cost

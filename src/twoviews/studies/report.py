@@ -31,7 +31,7 @@ def cell(name: str, row: dict[str, Any]) -> str:
         out = number(name, found["mean"])
         if name not in PLAIN and len(found["values"]) > 1:
             out += f" ± {number(name, max(found['high'] - found['mean'], found['mean'] - found['low']))}"
-    return out + (f" ({theirs:g})" if theirs is not None else "")
+    return out + (f" ({theirs:.1f})" if theirs is not None else "")
 
 
 def markdown(study: Study, about: dict[str, Any], rows: list[dict[str, Any]], findings: list[dict[str, Any]]) -> str:
@@ -45,7 +45,7 @@ def markdown(study: Study, about: dict[str, Any], rows: list[dict[str, Any]], fi
         parts += [f"| | {study.axes[0]} | {' | '.join(heads)} |", f"| --- | --- |{' ---: |' * len(heads)}"]
         parts += [f"| {r['row']} | {r['column']} | {' | '.join(cell(f, r) for f in study.figures)} |" for r in rows]
         parts += [
-            f"| {name} (paper) | {column} | {' | '.join(f'({values[f]:g})' if f in values else '' for f in study.figures)} |"
+            f"| {name} (paper) | {column} | {' | '.join(f'({values[f]:.1f})' if f in values else '' for f in study.figures)} |"
             for name, column, values in study.beside
         ]
     else:
