@@ -61,3 +61,18 @@ def test_options_in_commands_exist(page):
     for line in re.findall(r"twoviews \w+ [^\n`]*", page.read_text(encoding="utf-8")):
         for option in re.findall(r"--([a-z][a-z-]*)", line):
             assert option in known, f"{line}: --{option}"
+
+
+def test_fidelity_names_tests_that_exist():
+    """Each difference stands with the test that holds it."""
+    lines = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8").split("## What differs")[1].splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| ")][2:]
+    assert len(rows) > 12
+    for row in rows:
+        named = re.findall(r"`(?:([a-z]+/test_\w+\.py)(?:::)?)?(test_\w+)?`", row[-1])
+        assert named, row[0]
+        file = ""
+        for path, test in named:
+            file = path or file
+            text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+            assert not test or f"def {test}(" in text, (file, test)

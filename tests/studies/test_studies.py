@@ -288,7 +288,7 @@ def test_supervised(tmp_path, files):
             larger = np.kron((picture * 15.9).astype(np.uint8), np.ones((2 + number % 2,) * 2, np.uint8))
             Image.fromarray(larger).save(images / str(label) / f"{number}.png")
     own = {"recipe": "cifar10", "encoder": "convnet", "size": 8, "crop_min": 0.5, "flip": 0.0, "workers": 1, "seed": 1}
-    values = {**own, "batch": 64, "epochs": 80 if files else 8}
+    values = {**own, "batch": 64, "epochs": 40 if files else 8}
     found = supervised(str(images), tmp_path / "run", values)
     assert found["top1"] > 0.6
     assert found["tested"] > 100
