@@ -27,7 +27,7 @@ def _figure8_findings(scale: Scale) -> list[Finding]:
         Finding("a nonlinear head is much better than none (paper: by more than 10 points)", nonlinear, (("none", "all of h"),)),
         Finding("a linear head is better than none", linear, (("none", "all of h"),)),
         Finding(
-            f"the length of z matters little (said here as: {high} beats {low} with a nonlinear head)",
+            f"a longer z is better (the paper: hardly): {high} than {low}, with a nonlinear head",
             (("nonlinear", f"{high}"),),
             (("nonlinear", f"{low}"),),
         ),

@@ -1,4 +1,4 @@
-"""What is measured of a training: functions of (pictures, RUN folder, options of train, amount of labels, sets) → figures.
+"""What is measured of a training: functions of (pictures, RUN folder, options of train, how it is measured) → figures.
 
 Each trains, or goes on, first. Figures are those of one training; a study takes their mean over its seeds.
 """
@@ -20,10 +20,10 @@ from .transformations import transformations
 Figures = dict[str, Any]
 
 
-def by_linear(images: str, folder: Path, options: dict[str, Any], labels: str, sets: list[str]) -> Figures:
+def by_linear(images: str, folder: Path, options: dict[str, Any], how: dict[str, Any]) -> Figures:
     """Linear top-1 and top-5 of frozen h, with the probe on training pictures and the last epoch's contrastive figures."""
     run = train(images, folder, **options)
-    row = linear(run.path, images, labels=(labels,), baselines=("none",), seeds=1, **reading(options)).rows[0]
+    row = linear(run.path, images, labels=(how["labels"],), baselines=("none",), seeds=1, **reading(options)).rows[0]
     out = {"top1": row["top1"]["mean"], "tested": row["tested"], "labels_used": row["labels_used"], **trained(run)}
     return {**out, "top5": row["top5"]["mean"]} if "top5" in row else out
 
@@ -54,18 +54,18 @@ def reading(options: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in options.items() if k in (*READ, "device", "workers")}
 
 
-def by_supervised(images: str, folder: Path, options: dict[str, Any], labels: str, sets: list[str]) -> Figures:
+def by_supervised(images: str, folder: Path, options: dict[str, Any], how: dict[str, Any]) -> Figures:
     """The same network, views and passes, learning from all labels."""
     return supervised(images, folder, options)
 
 
-def by_transformations(images: str, folder: Path, options: dict[str, Any], labels: str, sets: list[str]) -> Figures:
+def by_transformations(images: str, folder: Path, options: dict[str, Any], how: dict[str, Any]) -> Figures:
     """Which transformation was applied, told from h and from g(h)."""
     run = train(images, folder, **options)
-    return {**transformations(run, images, labels, **reading(options)), **trained(run)}
+    return {**transformations(run, images, how["labels"], **reading(options)), **trained(run)}
 
 
-def by_finetune(images: str, folder: Path, options: dict[str, Any], labels: str, sets: list[str]) -> Figures:
+def by_finetune(images: str, folder: Path, options: dict[str, Any], how: dict[str, Any]) -> Figures:
     """Fine-tuned and from scratch on 1 % and 10 % of the labels."""
     run = train(images, folder, **options)
     rows = finetune(
@@ -84,11 +84,12 @@ def by_finetune(images: str, folder: Path, options: dict[str, Any], labels: str,
     return {"cells": cells, **trained(run)}
 
 
-def by_transfer(images: str, folder: Path, options: dict[str, Any], labels: str, sets: list[str]) -> Figures:
+def by_transfer(images: str, folder: Path, options: dict[str, Any], how: dict[str, Any]) -> Figures:
     """The paper's transfer table."""
     run = train(images, folder, **options)
-    how = ("linear", "fine-tuned", "from-scratch")
-    rows = transfer(run.path, sets, folder / "transfer" / "study", how=how, seed=options["seed"], **reading(options)).rows
+    ways = ("linear", "fine-tuned", "from-scratch")
+    given = {"how": ways, "seed": options["seed"], "steps": how["steps"], **reading(options)}
+    rows = transfer(run.path, how["sets"], folder / "transfer" / "study", **given).rows
     cells = [
         {"row": row["how"], "column": row["set"], "top1": row["value"]["mean"], "tested": row.get("tested", 0)}
         for row in rows
@@ -97,7 +98,7 @@ def by_transfer(images: str, folder: Path, options: dict[str, Any], labels: str,
     return {"cells": cells, **trained(run)}
 
 
-MEASURES: dict[str, Callable[[str, Path, dict[str, Any], str, list[str]], Figures]] = {
+MEASURES: dict[str, Callable[[str, Path, dict[str, Any], dict[str, Any]], Figures]] = {
     "linear": by_linear,
     "supervised": by_supervised,
     "transformations": by_transformations,

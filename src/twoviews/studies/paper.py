@@ -103,8 +103,7 @@ class Repeat:
             self.images,
             values,
             cell.measure,
-            self.scale.labels,
-            self.config.sets,
+            {"labels": self.scale.labels, "sets": list(self.config.sets), "steps": self.scale.part(400, 2000, 20000)},
             self.runs,
         )
 

@@ -40,7 +40,7 @@ def do(message: str) -> int:
     try:
         from .measures import MEASURES
 
-        figures = MEASURES[told["measure"]](told["images"], Path(told["folder"]), told["options"], told["labels"], told["sets"])
+        figures = MEASURES[told["measure"]](told["images"], Path(told["folder"]), told["options"], told["how"])
     except TwoviewsError as error:
         print(f"twoviews: {error}", file=sys.stderr, flush=True)
         return error.exit_code

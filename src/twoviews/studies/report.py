@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,8 @@ def figure(study: Study, outcome: Outcome, path: Path) -> None:
     forms = {"matrix": _matrix, "bars": _bars, "lines": _lines, "scatter": _scatter}
     with drawn(path, size=(10.5, 4.6) if study.form == "matrix" else (7.6, 4.6), parts=2 if study.form == "matrix" else 1) as axes:
         forms[study.form](study, outcome.rows, axes)
-        axes[0].figure.suptitle(f"{study.source}: {study.about} ({Path(outcome.about['images']['spec']).name})", fontsize=10)
+        title = f"{study.source}: {study.about} ({Path(outcome.about['images']['spec']).name})"
+        axes[0].figure.suptitle(textwrap.fill(title, 130 if study.form == "matrix" else 90), fontsize=10)
 
 
 def _places(rows: list[dict[str, Any]]) -> tuple[list[str], list[str]]:

@@ -23,19 +23,22 @@ from typing import Any
 from ..base.console import say
 from ..base.errors import RunError
 from ..base.files import read_json
+from ..base.work import slug
 from ..training.config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A training and what is measured of it. `options` are given to train, `key` is made of all that decides the outcome."""
+    """A training and what is measured of it. `options` are given to train, `key` is made of all that decides the outcome.
+
+    `how` it is measured: `labels` for the linear classifiers, `sets` and `steps` for transfer.
+    """
 
     key: str
     images: str
     options: dict[str, Any]
     measure: str
-    labels: str
-    sets: tuple[str, ...]
+    how: dict[str, Any]
     runs: Path
 
     @property
@@ -46,8 +49,12 @@ class Part:
     @property
     def found(self) -> Path:
         """Where its figures lie."""
-        labels = "-".join(filter(str.isalnum, self.labels.replace("%", " percent").split())) if self.measure == "linear" else ""
-        return self.folder / "eval" / f"study-{self.measure}{'-' + labels if labels else ''}.json"
+        asked = {
+            "linear": [self.how["labels"]],
+            "transformations": [self.how["labels"]],
+            "transfer": [Path(s).name for s in self.how["sets"]],
+        }
+        return self.folder / "eval" / f"{slug('-'.join(['study', self.measure, *asked.get(self.measure, [])]))}.json"
 
     @property
     def log(self) -> Path:
@@ -61,7 +68,7 @@ class Part:
     def message(self, workers: int, device: str) -> str:
         """For the process that does it."""
         places = {"folder": str(self.folder), "found": str(self.found), "log": str(self.log)}
-        told = {"images": self.images, **places, "measure": self.measure, "labels": self.labels, "sets": self.sets}
+        told = {"images": self.images, **places, "measure": self.measure, "how": self.how}
         return json.dumps({**told, "options": {**self.options, "workers": workers, "device": device}})
 
 
