@@ -1,4 +1,4 @@
-"""The example runs as its docstring says, stays on one page, and learns."""
+"""The examples run as their docstrings say, the first stays on one page, and they learn."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def test_simclr_in_one_page():
     assert len(EXAMPLE.read_text().splitlines()) <= 80
     done = subprocess.run([sys.executable, str(EXAMPLE), "--epochs", "10"], capture_output=True, text=True, check=True)
     assert float(re.search(r"nearest neighbour: ([\d.]+) %", done.stdout)[1]) > 75
+
+
+def test_own_views_and_loss(tmp_path):
+    command = [sys.executable, str(EXAMPLE.parent / "own_views_and_loss.py"), "--epochs", "12", "--out", str(tmp_path / "own")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(re.search(r"other writers: ([\d.]+) %", done.stdout)[1]) > 75
 
 
 def test_the_notebook_runs(tmp_path):

@@ -22,7 +22,7 @@ from twoviews.studies.augmentation import MATRIX, NAMES
 from twoviews.studies.catalog import ALSO, STUDIES, study_of
 from twoviews.studies.config import PaperConfig
 from twoviews.studies.costs import cost, operations, resolved
-from twoviews.studies.paper import judged
+from twoviews.studies.paper import Repeat, judged
 from twoviews.studies.report import markdown
 from twoviews.studies.scale import scale_of
 from twoviews.studies.study import Finding
@@ -125,6 +125,7 @@ def test_the_table():
     assert "NT-Xent: temperature 0.2" in text
     assert "| it is better | shows | +10.0 ± 2.0 |" in text
     assert "1,234 pictures of cats" in text
+    assert "linear evaluation on frozen h (all labels), mean of 2 seeds" in text
 
 
 @pytest.fixture(scope="module")
@@ -186,13 +187,31 @@ def test_the_list():
 
 
 def test_failed_trainings_are_told_and_tried_again(tmp_path):
-    done = twoviews("paper", "table3", "digits", "--out", tmp_path / "s", "--seeds", 1, "--epochs", 1, "--batch", 5000, "--labels", 5)
+    command = ("paper", "table3", "digits", "--out", tmp_path / "s", "--seeds", 1, "--epochs", 1, "--batch", 250, "--labels", 5)
+    repeat = Repeat(study_of("table3"), "digits", tmp_path / "s" / "runs", PaperConfig(seeds=1, epochs=1, batch=250, labels="5"))
+    run = repeat.part(repeat.cells[0], 0, 0).folder
+    run.parent.mkdir(parents=True)
+    run.write_text("in the way")
+    done = twoviews(*command)
     assert done.returncode == 1
-    assert "batch 5000 is larger" in done.stderr.replace("\n", " ")
-    assert "tries them again" in done.stderr.replace("\n", " ")
+    said = done.stderr.replace("\n", " ")
+    assert str(run.name) in said
+    assert "tries them again" in said
     text = (tmp_path / "s" / "table3" / "table.md").read_text()
     assert "– (99.3)" in text  # the table stands, with what is missing
     assert "not measured" in text
+    run.unlink()
+    again = twoviews(*command)
+    assert again.returncode == 0, again.stderr
+    assert "– (99.3)" not in (tmp_path / "s" / "table3" / "table.md").read_text()
+
+
+def test_too_few_pictures(tmp_path):
+    done = twoviews("paper", "table3", "digits", "--batch", 5000, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "1,257 pictures to train on: it needs more pictures, or --batch 1257" in done.stderr.replace("\n", " ")
+    assert Repeat(study_of("table5"), "digits", tmp_path, PaperConfig(scale="medium")).scale.values["batch"] == 512
+    assert scale_of(PaperConfig(scale="medium"), False, None, 134).values["batch"] == 134
 
 
 def started(out: Path, count: int):
@@ -263,8 +282,6 @@ def test_killed_and_stopped_it_goes_on_to_the_same_figures(tmp_path):
 
 def test_alternatives_are_chosen_by_the_probe_on_training_pictures(tmp_path):
     """Not by the test figures: those of the chosen one may be worse."""
-    from twoviews.studies.paper import Repeat
-
     config = PaperConfig(seeds=2, epochs=1, labels="5")
     repeat = Repeat(study_of("table4"), "digits", tmp_path / "runs", config)
     cell = repeat.cells[0]

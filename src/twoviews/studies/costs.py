@@ -86,7 +86,7 @@ def show(images: str | None, config: PaperConfig) -> None:
     if images is not None:
         source = open_pictures(images, 3, config).training
         side, count = max(source.images.shape[2:]) if isinstance(source, Small) else None, len(source)
-    scale = scale_of(config, device.type == "cuda", side)
+    scale = scale_of(config, device.type == "cuda", side, count)
     if images is not None:
         plan = prepare(images, None, {**scale.values, "seed": config.seed, "device": config.device})
         say(f"measuring a step of this scale on {devices.describe(device)}")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..base import device as devices
-from ..base.errors import RunError
+from ..base.errors import RunError, UserError
 from ..base.files import locked
 from ..base.settings import options_of
 from ..evaluate.intervals import half_over_seeds, summary
@@ -31,7 +31,7 @@ from .catalog import study_of
 from .config import PaperConfig
 from .report import write
 from .scale import Scale, scale_of
-from .study import Cell, Finding, Study
+from .study import PLAIN, Cell, Finding, Study
 from .trainings import Part, Stop, key_of, refuse_failed, run_all
 
 CONTEXT = 1.5 * 2**30  # bytes that a process takes on a GPU beside its training
@@ -77,9 +77,15 @@ class Repeat:
         source = self.pictures.training
         side = max(source.images.shape[2:]) if isinstance(source, Small) else None
         self.source, self.fingerprint = source, source.fingerprint
-        self.scale: Scale = scale_of(config, self.device.type == "cuda", side)
+        self.scale: Scale = scale_of(config, self.device.type == "cuda", side, len(source))
         self.cells = study.cells(self.scale)
         questions(self.pictures)  # refuses pictures without labels
+        largest = max(cell.values.get("batch", self.scale.values.get("batch", TrainConfig().batch)) for cell in self.cells)
+        if largest > len(source):
+            raise UserError(
+                f"{study.name} trains with batches of {largest} pairs, and {self.pictures.spec} has {len(source):,} pictures to train on: it needs more pictures"
+                + (f", or --batch {len(source)}" if config.batch else "")
+            )
         self.seeds = list(range(config.seed, config.seed + config.seeds))
         self.chosen: dict[tuple[str, str], int] = {}
 
@@ -175,8 +181,8 @@ class Repeat:
                 row["chosen"] = cell.tuned[self.chosen[cell.row, cell.column]]
             for name in self.study.figures:
                 values = [f[name] for f in found if f.get(name) is not None]
-                if values and name in ("top1", "top5"):
-                    row[name] = summary(values, found[0]["tested"], one_split=True)
+                if values and name not in PLAIN:
+                    row[name] = summary(values, found[0]["tested"], one_split=name != "contrast_acc")
                 elif values:
                     row[name] = {
                         "mean": float(np.mean(values)),
@@ -205,6 +211,7 @@ class Repeat:
 
     def about(self, began: float) -> dict[str, Any]:
         trainings = {self.part(c, self.chosen[c.row, c.column], s).key for c in self.cells for s in self.seeds}
+        trainings |= {self.part(c, n, self.seeds[0]).key for c in self.cells for n in range(len(c.tuned))}
         return {
             "study": self.study.about,
             "source": self.study.source,

@@ -30,7 +30,7 @@ def cell(name: str, row: dict[str, Any]) -> str:
     out, found, theirs = "–", row.get(name), row["paper"].get(name)
     if found:
         out = number(name, found["mean"])
-        if name not in PLAIN and len(found["values"]) > 1:
+        if name not in PLAIN and found["high"] > found["low"]:
             out += f" ± {number(name, max(found['high'] - found['mean'], found['mean'] - found['low']))}"
     return out + (f" ({theirs:.1f})" if theirs is not None else "")
 
@@ -40,7 +40,7 @@ def markdown(study: Study, about: dict[str, Any], rows: list[dict[str, Any]], fi
     columns = list(dict.fromkeys(row["column"] for row in rows))
     names = list(dict.fromkeys(row["row"] for row in rows))
     by = {(row["row"], row["column"]): row for row in rows}
-    parts = [f"# {study.source}: {study.about}", "", *words(about), ""]
+    parts = [f"# {study.source}: {study.about}", "", *words(study, about), ""]
     if len(columns) == 1 or len(study.figures) > 1:
         heads = [TITLES[f] for f in study.figures]
         parts += [f"| | {study.axes[0]} | {' | '.join(heads)} |", f"| --- | --- |{' ---: |' * len(heads)}"]
@@ -69,17 +69,18 @@ def gap(finding: dict[str, Any]) -> str:
     return f"{100 * finding['difference']:+.1f}{half}"
 
 
-def words(about: dict[str, Any]) -> list[str]:
+def words(study: Study, about: dict[str, Any]) -> list[str]:
     """What was done, and how its scale differs from the paper's."""
     scale, values = about["scale"], about["scale"]["values"]
+    n = len(about["seeds"])
+    spread = f"mean of {n} seeds ± half of its 95 % interval" if n > 1 else "one seed ± half of the 95 % interval of its test pictures"
     wide = f" ×{values['width']:g}" if values.get("width", 1) != 1 else ""
     return [
-        f"Top-1 in percent by linear evaluation on frozen h ({amount(scale['labels'])} labels), mean of {len(about['seeds'])} seeds ± half of the 95 % "
-        "interval over seeds; the paper's number in brackets.",
+        f"In percent, {study.measured.format(labels=amount(scale['labels']))}, {spread}; the paper's number in brackets.",
         f"Scale `{scale['name']}`: {scale['words']}. "
         f"Here {values.get('encoder', 'resnet50')}{wide}, {values.get('size', 224)} px, batch {values.get('batch', 4096)}, {values['epochs']} passes over "
-        f"{about['images']['count']:,} pictures of {Path(about['images']['spec']).name}; the paper: ResNet-50, 224 px, batch 4096, 100 passes over ImageNet "
-        f"(1.28 million pictures). {about['trainings']} trainings on {about['device']}.",
+        f"{about['images']['count']:,} pictures of {Path(about['images']['spec']).name}; the paper: {study.papers}. "
+        f"{about['trainings']} trainings on {about['device']}.",
         *([about["note"]] if about["note"] else []),
     ]
 

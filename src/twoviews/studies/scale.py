@@ -25,8 +25,8 @@ class Scale:
         return {"small": small, "medium": medium, "paper": paper}[self.name]
 
 
-def scale_of(config: PaperConfig, cuda: bool, side: int | None) -> Scale:
-    """The scale that the options name. `side`: that of pictures in memory, None for picture files."""
+def scale_of(config: PaperConfig, cuda: bool, side: int | None, count: int = 0) -> Scale:
+    """The scale that the options name. `side`: that of pictures in memory, None for picture files. `count`: pictures; a batch is no larger."""
     tiny = side is not None and side <= TINY
     name = config.scale if config.scale != "auto" else "medium" if cuda else "small"
     if name == "small":
@@ -63,6 +63,8 @@ def scale_of(config: PaperConfig, cuda: bool, side: int | None) -> Scale:
     else:
         values = {"recipe": "cifar10-paper" if tiny else "paper", "epochs": 100}
         words, labels = "the paper's own network, batch and passes", "all"
+    if count and "batch" in values:
+        values["batch"] = min(values["batch"], count)
     own = {n: getattr(config, n) for n in ("epochs", "encoder", "width", "size", "batch") if getattr(config, n)}
     read = {n: getattr(config, n) for n in READ}
     values = {

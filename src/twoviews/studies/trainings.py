@@ -168,9 +168,9 @@ def run_all(parts: Sequence[Part], jobs: int, workers: int, device: str) -> dict
                 for worker in select.select([worker for worker in team if worker.part], [], [])[0]:
                     part, code = worker.answer()
                     finished += 1
-                    if not code:
+                    if not code or int(code) > 128:  # it has died, or was told to end
                         team.remove(worker)
-                        code = str(worker.process.wait())
+                        code = code or str(worker.process.wait())
                     if part.figures() is None:
                         failed[part.key] = last_line(part.log, code)
                         say(f"{finished}/{total} {part.key} failed: {failed[part.key]}")
