@@ -125,7 +125,7 @@ def test_the_table():
     assert "NT-Xent: temperature 0.2" in text
     assert "| it is better | shows | +10.0 ± 2.0 |" in text
     assert "1,234 pictures of cats" in text
-    assert "linear evaluation on frozen h (all labels), mean of 2 seeds" in text
+    assert "linear evaluation on frozen h (labels: all), mean of 2 seeds" in text
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ FIGURE7 = Study(
     beside=tuple(
         (f"SimCLRv2 ResNet-{depth}", f"×{width}", {"parameters": size, "top1": top1}) for (depth, width), (size, top1) in V2.items()
     ),
-    measured="linear evaluation on frozen h ({labels} labels), or the supervised network itself",
+    measured="linear evaluation on frozen h (labels: {labels}), or the supervised network itself",
 )
 
 TRANSFORMATIONS = {
@@ -136,5 +136,5 @@ TABLE3 = Study(
     _table3_findings,
     axes=("", "accuracy, %"),
     note="z has as many features as h, and one training answers all questions.",
-    measured="logistic regression on frozen h and g(h) ({labels} labels)",
+    measured="logistic regression on frozen h and g(h) (labels: {labels})",
 )

@@ -88,5 +88,5 @@ TABLE1 = Study(
     _table1_findings,
     axes=("strength", "top-1, %"),
     note="The paper's column with AutoAugment (61.1 for SimCLR, 77.1 supervised) is not repeated.",
-    measured="linear evaluation on frozen h ({labels} labels), or the supervised network itself",
+    measured="linear evaluation on frozen h (labels: {labels}), or the supervised network itself",
 )

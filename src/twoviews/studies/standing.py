@@ -67,7 +67,7 @@ TABLE6 = Study(
     ("parameters, M", "top-1, %"),
     note="The other methods' numbers are the paper's, on ImageNet: they say nothing about other pictures.",
     beside=BESIDE,
-    measured="linear evaluation on frozen h ({labels} labels), or the supervised network itself",
+    measured="linear evaluation on frozen h (labels: {labels}), or the supervised network itself",
     papers="ResNet-50 of width 1, 2, 4, 224 px, batch 4096, 1000 passes over ImageNet (1.28 million pictures)",
 )
 

@@ -44,7 +44,8 @@ class Finding:
 class Study:
     """An experiment of the paper. `cells` and `findings` depend on the scale; `figures` are the measured figures, in the order of its table.
 
-    `measured` says what the figures are, `papers` at what scale the paper trained. `beside` are lines of the paper's table that nothing here is trained for: (row, column, figures).
+    `measured` says what the figures are, `papers` at what scale the paper trained.
+    `beside` are lines of the paper's table that nothing here is trained for: (row, column, figures).
     """
 
     name: str
@@ -56,7 +57,7 @@ class Study:
     figures: tuple[str, ...] = ("top1",)
     axes: tuple[str, str] = ("", "")
     note: str = ""
-    measured: str = "linear evaluation on frozen h ({labels} labels)"
+    measured: str = "linear evaluation on frozen h (labels: {labels})"
     papers: str = "ResNet-50, 224 px, batch 4096, 100 passes over ImageNet (1.28 million pictures)"
     beside: tuple[tuple[str, str, dict[str, float]], ...] = ()
 
