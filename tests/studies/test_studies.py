@@ -321,3 +321,26 @@ def test_from_python_and_transformations(tmp_path, shared_data):
     assert by["colour or gray", "guessing"] == pytest.approx(0.8, abs=0.12)
     assert by["original or Sobel", "h"] > 0.9
     assert all(finding["verdict"] == "one seed says nothing" for finding in outcome.findings)
+
+
+def test_transfer_to_other_sets(tmp_path):
+    """Rows and columns are those of the sets that were measured."""
+    other, rng = tmp_path / "textures", np.random.default_rng(0)
+    for label in range(3):
+        (other / f"class{label}").mkdir(parents=True)
+        for number in range(14):
+            stripes = np.kron(rng.integers(0, 256, (1, 8 >> label)), np.ones((8, 1 << label)))
+            Image.fromarray(stripes.astype(np.uint8)).save(other / f"class{label}" / f"{number}.png")
+    outcome = tv.paper("table8", "digits", tmp_path / "s", seeds=1, epochs=1, sets=(str(other),))
+    assert [row["row"] for row in outcome.rows] == ["linear", "fine-tuned", "from-scratch"]
+    assert {Path(row["column"]).name for row in outcome.rows} == {"textures"}
+    assert all(0 <= row["top1"]["mean"] <= 1 for row in outcome.rows)
+    assert (tmp_path / "s" / "table8" / "figure.png").is_file()
+
+
+@pytest.mark.soak
+def test_few_labels(tmp_path):
+    outcome = tv.paper("table7", "digits", tmp_path / "s", seeds=1, epochs=2)
+    by = {(row["row"], row["column"]): row["top1"]["mean"] for row in outcome.rows}
+    assert len(by) == 8
+    assert by["SimCLR ×1", "10 %"] > by["SimCLR ×1", "1 %"] > 0.15
