@@ -113,6 +113,7 @@ def test_the_table():
         STUDIES["table4"],
         {"seeds": [0, 1], "trainings": 4, "device": "cpu", "note": "", "images": {"spec": "x/cats", "count": 1234}},
     )
+    about["beside"] = {"raw pixels": summary([0.3], 10000, True)}
     about["scale"] = {"name": "small", "words": "few", "labels": "all", "values": {"encoder": "convnet", "width": 0.5, "epochs": 4}}
     figures = {"seeds": [0, 1], "top1": summary([0.4, 0.42], 100, True)}
     rows = [
@@ -123,6 +124,7 @@ def test_the_table():
     assert "| NT-Xent | linear | 41.0 ± 12.7 (63.9) |" in text
     assert "| Margin triplet | linear | – (50.9) |" in text
     assert "NT-Xent: temperature 0.2" in text
+    assert "raw pixels 30.0 ± 0.9" in text
     assert "| it is better | shows | +10.0 ± 2.0 |" in text
     assert "1,234 pictures of cats" in text
     assert "linear evaluation on frozen h (labels: all), mean of 2 seeds" in text
@@ -145,6 +147,9 @@ def test_a_study_by_the_command(studied):
     assert all(0.2 < row["top1"]["mean"] < 0.99 for row in found["rows"])
     assert (out / "figure8" / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert len(list((out / "runs").glob("*/encoder.safetensors"))) == 7
+    beside = found["beside"]
+    assert list(beside) == ["the untrained network", "raw pixels"]
+    assert all(0.2 < one["mean"] < 0.95 for one in beside.values())
     assert found["command"][-4:] == ["--labels", "5", "--json", str(out / "f8.json")]
 
 

@@ -12,7 +12,9 @@ from typing import Any
 from ..evaluate.finetune import finetune
 from ..evaluate.protocol import linear
 from ..evaluate.transfer import transfer
+from ..sources.config import READ
 from ..training.loop import train
+from ..training.plan import prepare
 from ..training.run import Run
 from .supervised import supervised
 from .transformations import transformations
@@ -49,9 +51,16 @@ def parameters(run: Run) -> float:
 
 def reading(options: dict[str, Any]) -> dict[str, Any]:
     """The options that evaluations have too."""
-    from ..sources.config import READ
-
     return {k: v for k, v in options.items() if k in (*READ, "device", "workers")}
+
+
+def by_untrained(images: str, folder: Path, options: dict[str, Any], how: dict[str, Any]) -> Figures:
+    """Linear top-1 of the network before training, and of raw pixels where `how` asks for them."""
+    net = prepare(images, None, options).encoder
+    beside = ("pixels",) if how["pixels"] else ("none",)
+    rows = linear(net, images, labels=(how["labels"],), baselines=beside, seeds=1, **reading(options)).rows
+    out = {"top1": rows[0]["top1"]["mean"], "tested": rows[0]["tested"]}
+    return {**out, "pixels": rows[1]["top1"]["mean"]} if how["pixels"] else out
 
 
 def by_supervised(images: str, folder: Path, options: dict[str, Any], how: dict[str, Any]) -> Figures:
@@ -100,6 +109,7 @@ def by_transfer(images: str, folder: Path, options: dict[str, Any], how: dict[st
 
 MEASURES: dict[str, Callable[[str, Path, dict[str, Any], dict[str, Any]], Figures]] = {
     "linear": by_linear,
+    "untrained": by_untrained,
     "supervised": by_supervised,
     "transformations": by_transformations,
     "finetune": by_finetune,

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,8 @@ class Repeat:
         if steps < TrainConfig().log_every:
             values["log_every"] = max(1, steps)  # so that the last pass has a line
         if values.get("head_features") == -1:
-            own = {name: values[name] for name in ("width", "stem") if name in values}
-            values["head_features"] = encoder(values.get("encoder", TrainConfig().encoder), **own).num_features
+            default = TrainConfig()
+            values["head_features"] = length_of_h(*(values.get(name, getattr(default, name)) for name in ("encoder", "width", "stem")))
         return values
 
     def part(self, cell: Cell, alternative: int, seed: int) -> Part:
@@ -113,20 +114,32 @@ class Repeat:
             self.runs,
         )
 
+    def untrained(self) -> list[Part]:
+        """What stands beside linear evaluations: the network before training, by each seed, and raw pixels once."""
+        if all(cell.measure != "linear" for cell in self.cells):
+            return []
+        cell = Cell("untrained", "", {"epochs": 1}, measure="untrained")
+        parts = [self.part(cell, 0, seed) for seed in self.seeds]
+        return [dataclasses.replace(part, how={**part.how, "pixels": part is parts[0]}) for part in parts]
+
+    def beside(self) -> dict[str, dict[str, Any]]:
+        """Their figures."""
+        found = [figures for part in self.untrained() if (figures := part.figures())]
+        pixels = [figures["pixels"] for figures in found if "pixels" in figures]
+        out = {"the untrained network": [figures["top1"] for figures in found], "raw pixels": pixels[:1]}
+        return {name: summary(values, found[0]["tested"], one_split=True) for name, values in out.items() if values}
+
     def train(self) -> dict[str, str]:
         """All trainings; where there are alternatives, those of the first seed before the others. Returns what failed."""
         jobs = self.config.jobs or self.room()
         workers = 0 if isinstance(self.source, Small) else max(1, (os.cpu_count() or 1) // jobs)
-        first = [self.part(cell, n, self.seeds[0]) for cell in self.cells for n in range(len(cell.tuned))]
+        failed: dict[str, str] = {}
         if any(len(cell.tuned) > 1 for cell in self.cells):
-            failed = self.run(first, jobs, workers)
-            first = []
-        else:
-            failed = {}
+            failed = self.run([self.part(cell, n, self.seeds[0]) for cell in self.cells for n in range(len(cell.tuned))], jobs, workers)
         for cell in self.cells:
             self.chosen[cell.row, cell.column] = self.choose(cell)
         rest = [self.part(cell, self.chosen[cell.row, cell.column], seed) for seed in self.seeds for cell in self.cells]
-        return failed | self.run([part for part in rest if part.key not in failed], jobs, workers)
+        return failed | self.run([part for part in [*rest, *self.untrained()] if part.key not in failed], jobs, workers)
 
     def run(self, parts: Sequence[Part], jobs: int, workers: int) -> dict[str, str]:
         unique = list({(part.key, part.measure): part for part in parts}.values())
@@ -220,11 +233,18 @@ class Repeat:
             "scale": {"name": self.scale.name, "words": self.scale.words, "values": self.scale.values, "labels": self.scale.labels},
             "seeds": self.seeds,
             "trainings": len(trainings),
+            "beside": self.beside(),
             "device": devices.describe(self.device),
             "versions": versions(),
             "command": sys.argv,
             "seconds": round(time.perf_counter() - began, 1),
         }
+
+
+@cache
+def length_of_h(name: str, width: float, stem: str) -> int:
+    """Features of an encoder."""
+    return encoder(name, width, stem=stem).num_features
 
 
 def judged(finding: Finding, by: dict[tuple[str, str], dict[int, dict[str, Any]]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.files import write_json, write_text
 from ..evaluate.config import amount
 from ..evaluate.figure import drawn
+from ..evaluate.table import cell as share
 from .study import PLAIN, TITLES, Study, number
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ def words(study: Study, about: dict[str, Any]) -> list[str]:
         f"Here {values.get('encoder', 'resnet50')}{wide}, {values.get('size', 224)} px, batch {values.get('batch', 4096)}, {values['epochs']} passes over "
         f"{about['images']['count']:,} pictures of {Path(about['images']['spec']).name}; the paper: {study.papers}. "
         f"{about['trainings']} trainings on {about['device']}.",
+        *(
+            [f"Beside, by the same linear evaluation: {'; '.join(f'{name} {share(found)}' for name, found in about['beside'].items())}."]
+            if about["beside"]
+            else []
+        ),
         *([about["note"]] if about["note"] else []),
     ]
 

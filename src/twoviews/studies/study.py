@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from .scale import Scale
 
-Measure = Literal["linear", "supervised", "transformations", "finetune", "transfer"]
+Measure = Literal["linear", "untrained", "supervised", "transformations", "finetune", "transfer"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,10 +74,10 @@ class Part:
 
 def key_of(config: TrainConfig, fingerprint: str, measure: str) -> str:
     """The name of a RUN: its network, and a hash of the settings and pictures that decide it."""
-    supervised = measure == "supervised"
-    text = json.dumps([config.deciding(), fingerprint, supervised], sort_keys=True)
+    other = measure in ("supervised", "untrained")  # no SimCLR training
+    text = json.dumps([config.deciding(), fingerprint, other], sort_keys=True)
     short = "".join(c if c.isalnum() else "-" for c in config.encoder)
-    return f"{'supervised-' if supervised else ''}{short}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    return f"{f'{measure}-' if other else ''}{short}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 class Stop(Exception):
