@@ -30,9 +30,7 @@ def cell(name: str, row: dict[str, Any]) -> str:
     """« 41.2 ± 0.8 (63.2) »: ours, half of its 95 % interval, and the paper's."""
     out, found, theirs = "–", row.get(name), row["paper"].get(name)
     if found:
-        out = number(name, found["mean"])
-        if name not in PLAIN and found["high"] > found["low"]:
-            out += f" ± {number(name, max(found['high'] - found['mean'], found['mean'] - found['low']))}"
+        out = number(name, found["mean"]) if name in PLAIN or found["high"] == found["low"] else share(found)
     return out + (f" ({theirs:.1f})" if theirs is not None else "")
 
 
