@@ -171,26 +171,30 @@ def _lines(study: Study, rows: list[dict[str, Any]], axes: Any) -> None:
 
 
 def _scatter(study: Study, rows: list[dict[str, Any]], axes: Any) -> None:
+    """Accuracy by parameters. A supervised network stands straight below or above its SimCLR, so only the latter is named."""
     (axis,) = axes
     for row in rows:
         if "top1" not in row or "parameters" not in row:
             continue
-        labelled = "supervised" in row["row"]
+        cross = "supervised" in row["row"]
         x, y = row["parameters"]["mean"], 100 * row["top1"]["mean"]
-        axis.errorbar([x], [y], _spread(row["top1"]), marker="x" if labelled else "o", color="gray" if labelled else "C0", capsize=2)
-        axis.annotate(f"{row['row']} {row['column']}", (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
+        axis.errorbar([x], [y], _spread(row["top1"]), marker="x" if cross else "o", color="gray" if cross else "C0", capsize=2)
+        if not cross:
+            axis.annotate(f"{row['row']} {row['column']}", (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
+    for number_, (name, column, values) in enumerate(study.beside):
+        point = (values["parameters"], values["top1"])
+        cross = name.startswith("supervised")
+        axis.plot(*point, "x" if cross else "^", color="C3" if cross else "C1", alpha=0.8)
+        label = f"{name.removeprefix('SimCLRv2 ResNet-')} {column}" if column.startswith("×") else name
+        axis.annotate(label, point, fontsize=6, alpha=0.8, ha="right", xytext=(-5, 3 - 7 * (number_ % 2)), textcoords="offset points")
+    marks = [("o", "C0", "SimCLR, here"), ("x", "gray", "supervised, here")]
+    if study.beside:
+        marks += [("^", "C1", "the paper's, ImageNet")]
+    if any(name.startswith("supervised") for name, *_ in study.beside):
+        marks += [("x", "C3", "supervised, ImageNet")]
+    for mark, color, label in marks:
+        axis.plot([], [], mark, color=color, label=label)
     axis.set_xscale("log")
     axis.set(xlabel=study.axes[0], ylabel=study.axes[1])
     axis.grid(alpha=0.3)
-    if study.beside and all("parameters" in values for *_, values in study.beside):
-        for name, _, values in study.beside:
-            cross = name.startswith("supervised")
-            axis.plot(values["parameters"], values["top1"], "x" if cross else "^", color="gray" if cross else "C1", alpha=0.8)
-            axis.annotate(
-                f"{name} (paper, ImageNet)",
-                (values["parameters"], values["top1"]),
-                fontsize=6,
-                alpha=0.8,
-                xytext=(4, -6),
-                textcoords="offset points",
-            )
+    axis.legend(fontsize=8, loc="lower right")
