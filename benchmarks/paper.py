@@ -15,7 +15,7 @@ import twoviews as tv
 from machine import describe
 from twoviews.base.files import write_json
 
-# Passes: as many as fit into the time; figure 9 needs three amounts of them. bf16 was measured to be faster than fp32 on this machine (twoviews doctor).
+# Epochs: as many as fit into the time; figure 9 needs three amounts of them. bf16 was measured to be faster than fp32 on this machine (twoviews doctor).
 STUDIES = {"table5": 3, "figure8": 3, "table4": 3, "figure9": 4, "figure5": 1}
 
 

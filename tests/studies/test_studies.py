@@ -72,7 +72,7 @@ def test_what_the_paper_trained():
 def test_costs():
     assert operations("resnet50", 1, False, "imagenet", 3, 224) == pytest.approx(2 * 4.09e9, rel=0.01)
     found = cost(STUDIES["figure5"], SCALES["paper"], 1)
-    assert (found.trainings, found.passes) == (49, 4900)
+    assert (found.trainings, found.epochs) == (49, 4900)
     assert found.work == pytest.approx(4900)
     tuned = cost(STUDIES["table4"], SCALES["small"], 3)
     assert tuned.trainings == 13 + 2 * 5  # alternatives with the first seed only
@@ -316,6 +316,19 @@ def test_supervised(tmp_path, files):
     assert found["tested"] > 100
     again = supervised(str(images), tmp_path / "run2", values)
     assert again == found
+
+
+def test_another_question_gets_no_old_answer(tmp_path):
+    """Figures of a RUN are kept by what was asked: labels, raw pixels beside, sets."""
+
+    def found(**config):
+        repeat = Repeat(study_of("table5"), "digits", tmp_path, PaperConfig(**config))
+        return [part.found for part in (repeat.part(repeat.cells[0], 0, 0), *repeat.untrained())]
+
+    few, all_, later = found(labels="5"), found(labels="all"), found(labels="5", seed=1)
+    assert not set(few) & set(all_)
+    assert few[2] != later[1]  # of seed 1, which is asked for pixels too where it is the first
+    assert few == found(labels="5", epochs=4)  # the untrained network is the same after any number of epochs
 
 
 def test_from_python_and_transformations(tmp_path, shared_data):

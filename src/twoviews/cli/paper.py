@@ -37,7 +37,8 @@ def command(
     if experiment == "list":
         from ..studies.costs import show
 
-        return show(images, config)
+        show(images, config)
+        return
     study_of(experiment)
     if images is None:
         raise UserError(f"paper {experiment} needs pictures: twoviews paper {experiment} IMAGES")
@@ -57,4 +58,3 @@ def command(
     say(f"{folder}: table.md, figure.png, figures.json")
     if json:
         write_json(json, {"name": outcome.name, **outcome.about, "rows": outcome.rows, "findings": outcome.findings})
-    return None

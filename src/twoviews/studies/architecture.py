@@ -57,7 +57,7 @@ def networks(scale: Scale) -> list[tuple[str, float]]:
 
 LONG: dict[tuple[str, float], float] = {("resnet50", 1): 69.3, ("resnet50", 2): 74.2, ("resnet50", 4): 76.5}
 
-# SimCLRv2 (Chen et al. 2020b), linear on ImageNet after 800 passes, by depth, width: parameters in millions and top-1 (the official README).
+# SimCLRv2 (Chen et al. 2020b), linear on ImageNet after 800 epochs, by depth, width: parameters in millions and top-1 (the official README).
 V2 = {
     (50, 1): (24, 71.7),
     (50, 2): (94, 75.6),
@@ -96,7 +96,7 @@ FIGURE7 = Study(
     _figure7_findings,
     ("top1", "parameters"),
     ("parameters, M", "top-1, %"),
-    note="The paper prints numbers for its 1000-pass networks only (its Table 6). SimCLRv2's stand below: another head, 800 passes.",
+    note="The paper prints numbers for its 1000-epoch networks only (its Table 6). SimCLRv2's stand below: another head, 800 epochs.",
     beside=tuple(
         (f"SimCLRv2 ResNet-{depth}", f"×{width}", {"parameters": size, "top1": top1}) for (depth, width), (size, top1) in V2.items()
     ),

@@ -14,7 +14,7 @@ from ..sources.config import ReadConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PaperConfig(ReadConfig):
-    """How a study of the paper is repeated. A scale says which network, pictures and passes; the options below change it."""
+    """How a study of the paper is repeated. A scale says which network, pictures and epochs; the options below change it."""
 
     scale: Literal["auto", "small", "medium", "paper"] = setting(
         "auto", "small: minutes on processors; medium: hours on a GPU; paper: the paper's own; auto: small or, on a GPU, medium"

@@ -23,17 +23,17 @@ from .config import PaperConfig
 from .scale import Scale, scale_of
 from .study import Study
 
-# Chen et al. 2020, section 2.2: 100 passes of ResNet-50 over ImageNet take about 1.5 hours on 128 TPU v3 cores.
+# Chen et al. 2020, section 2.2: 100 epochs of ResNet-50 over ImageNet take about 1.5 hours on 128 TPU v3 cores.
 PAPER_HOURS = 1.5 / 100
 MEASURED = 64  # pairs at most in the step that is measured
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """`trainings` in all, their `passes` over the pictures, and `work`: passes, each counted by its network's operations over those of `base`."""
+    """`trainings` in all, their `epochs` in all, and `work`: epochs, each counted by its network's operations over those of the scale's own."""
 
     trainings: int
-    passes: int
+    epochs: int
     work: float
 
 
@@ -69,11 +69,11 @@ def cost(study: Study, scale: Scale, seeds: int) -> Cost:
                 rest[key] = values
     all_ = [*first.items(), *list(rest.items()) * (seeds - 1)]
     base = of(resolved(scale, {}))
-    passes = [int(values["epochs"]) for _, values in all_]
+    epochs = [int(values["epochs"]) for _, values in all_]
     work = [
-        epochs * of(resolved(scale, values)) / base * (0.5 if key[1] else 1.0) for epochs, (key, values) in zip(passes, all_, strict=True)
+        count * of(resolved(scale, values)) / base * (0.5 if key[1] else 1.0) for count, (key, values) in zip(epochs, all_, strict=True)
     ]
-    return Cost(len(all_), sum(passes), sum(work))
+    return Cost(len(all_), sum(epochs), sum(work))
 
 
 def show(images: str | None, config: PaperConfig) -> None:

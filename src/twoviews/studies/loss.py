@@ -1,4 +1,4 @@
-"""Section 5 of the paper: which loss, temperature and normalisation, which batch and how many passes."""
+"""Section 5 of the paper: which loss, temperature and normalisation, which batch and how many epochs."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def batches(scale: Scale) -> tuple[int, ...]:
     return scale.part((64, 128, 256, 512), (64, 256, 1024, 4096), (256, 512, 1024, 2048, 4096, 8192))
 
 
-def passes(scale: Scale) -> tuple[int, ...]:
-    """Passes of Figure 9: the paper's 100 to 1000, or a quarter, a half and all of the scale's."""
+def lengths(scale: Scale) -> tuple[int, ...]:
+    """Epochs of Figure 9: the paper's 100 to 1000, or a quarter, a half and all of the scale's."""
     middle = scale.values["epochs"]
     return scale.part(
         tuple(sorted({max(1, middle // 4), max(1, middle // 2), middle})),
@@ -93,19 +93,19 @@ def passes(scale: Scale) -> tuple[int, ...]:
 
 
 def _figure9(scale: Scale) -> list[Cell]:
-    return [Cell(f"{n}", f"{e}", {"batch": n, "epochs": e}) for n in batches(scale) for e in passes(scale)]
+    return [Cell(f"{n}", f"{e}", {"batch": n, "epochs": e}) for n in batches(scale) for e in lengths(scale)]
 
 
 def _figure9_findings(scale: Scale) -> list[Finding]:
-    (first, *_, last), (short, *_, long) = batches(scale), passes(scale)
+    (first, *_, last), (short, *_, long) = batches(scale), lengths(scale)
     return [
         Finding(
-            f"with few passes ({short}), a larger batch is better: {last} than {first}",
+            f"with few epochs ({short}), a larger batch is better: {last} than {first}",
             ((f"{last}", f"{short}"),),
             ((f"{first}", f"{short}"),),
         ),
         Finding(
-            f"more passes are better: {long} than {short}, over all batches",
+            f"more epochs are better: {long} than {short}, over all batches",
             tuple((f"{n}", f"{long}") for n in batches(scale)),
             tuple((f"{n}", f"{short}") for n in batches(scale)),
         ),
@@ -115,27 +115,25 @@ def _figure9_findings(scale: Scale) -> list[Finding]:
 FIGURE9 = Study(
     "figure9",
     "Chen et al. 2020, Figure 9",
-    "batch size and passes over the pictures",
+    "batch size and epochs",
     "lines",
     _figure9,
     _figure9_findings,
-    axes=("passes", "top-1, %"),
-    note="The paper's figure has bars without printed numbers. It also says that the gap between batches closes with more passes.",
-    papers="ResNet-50, 224 px, batches of 256 to 8192, 100 to 1000 passes over ImageNet (1.28 million pictures)",
+    axes=("epochs", "top-1, %"),
+    note="The paper's figure has bars without printed numbers. It also says that the gap between batches closes with more epochs.",
+    papers="ResNet-50, 224 px, batches of 256 to 8192, 100 to 1000 epochs of ImageNet (1.28 million pictures)",
 )
 
 
 def _b9(scale: Scale) -> list[Cell]:
-    rates = scale.part((0.5, 1.0, 1.5), (0.5, 1.0, 1.5), (0.5, 1.0, 1.5))
-    temperatures = (0.1, 0.5, 1.0)
     sizes = scale.part((128, 256, 512), (256, 512, 1024), (256, 512, 1024, 2048, 4096))
     return [
         Cell(
             f"{n}, temperature {t:g}", f"{r:g}", {"batch": n, "temperature": t, "learning_rate": scale.values.get("learning_rate", 1.0) * r}
         )
         for n in sizes
-        for t in temperatures
-        for r in rates
+        for t in (0.1, 0.5, 1.0)
+        for r in (0.5, 1.0, 1.5)
     ]
 
 
@@ -147,6 +145,6 @@ B9 = Study(
     _b9,
     lambda scale: [],
     axes=("factor on the learning rate", "top-1, %"),
-    note="The paper's best after 1000 passes with ResNet-50: 94.0 %, at batch 1024, rate 1.0, temperature 0.5; supervised 95.1 %.",
-    papers="ResNet-50, 32 px, batches of 256 to 4096, 1000 passes over CIFAR-10",
+    note="The paper's best after 1000 epochs with ResNet-50: 94.0 %, at batch 1024, rate 1.0, temperature 0.5; supervised 95.1 %.",
+    papers="ResNet-50, 32 px, batches of 256 to 4096, 1000 epochs of CIFAR-10",
 )

@@ -20,6 +20,7 @@ from .supervised import supervised
 from .transformations import transformations
 
 Figures = dict[str, Any]
+CONTRASTIVE = {"entropy": "contrast_entropy", "contrast_acc": "contrast_acc"}  # figures of Table 5, by their names in the log
 
 
 def by_linear(images: str, folder: Path, options: dict[str, Any], how: dict[str, Any]) -> Figures:
@@ -33,15 +34,8 @@ def by_linear(images: str, folder: Path, options: dict[str, Any], how: dict[str,
 def trained(run: Run) -> Figures:
     """What the log says of a finished RUN: probe, entropy and contrastive accuracy of the last epoch, parameters of the encoder in millions."""
     last = run.log("epoch")[-1]
-    steps = [line for line in run.log("step") if line["epoch"] == last["epoch"] - 1] or run.log("step")[-1:]
-    out = (
-        {
-            name: sum(line[key] for line in steps) / len(steps)
-            for name, key in (("entropy", "contrast_entropy"), ("contrast_acc", "contrast_acc"))
-        }
-        if steps
-        else {}
-    )
+    steps = [line for line in run.log("step") if line["epoch"] == last["epoch"] - 1]
+    out = {name: sum(line[key] for line in steps) / len(steps) for name, key in CONTRASTIVE.items()}
     return {**out, **{k: last[k] for k in ("probe", "knn", "rank") if k in last}, "parameters": parameters(run), "loss": last["loss"]}
 
 
@@ -64,7 +58,7 @@ def by_untrained(images: str, folder: Path, options: dict[str, Any], how: dict[s
 
 
 def by_supervised(images: str, folder: Path, options: dict[str, Any], how: dict[str, Any]) -> Figures:
-    """The same network, views and passes, learning from all labels."""
+    """The same network, views and epochs, learning from all labels."""
     return supervised(images, folder, options)
 
 

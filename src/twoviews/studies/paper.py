@@ -96,7 +96,7 @@ class Repeat:
         values["monitor_every"] = values["epochs"]
         steps = len(self.source) // values.get("batch", TrainConfig().batch)
         if steps < TrainConfig().log_every:
-            values["log_every"] = max(1, steps)  # so that the last pass has a line
+            values["log_every"] = max(1, steps)  # so that the last epoch has a line
         if values.get("head_features") == -1:
             default = TrainConfig()
             values["head_features"] = length_of_h(*(values.get(name, getattr(default, name)) for name in ("encoder", "width", "stem")))

@@ -77,7 +77,7 @@ def words(study: Study, about: dict[str, Any]) -> list[str]:
     return [
         f"In percent, {study.measured.format(labels=amount(scale['labels']))}, {spread}; the paper's number in brackets.",
         f"Scale `{scale['name']}`: {scale['words']}. "
-        f"Here {values.get('encoder', 'resnet50')}{wide}, {values.get('size', 224)} px, batch {values.get('batch', 4096)}, {values['epochs']} passes over "
+        f"Here {values.get('encoder', 'resnet50')}{wide}, {values.get('size', 224)} px, batch {values.get('batch', 4096)}, {values['epochs']} epoch{'s' if values['epochs'] > 1 else ''} of "
         f"{about['images']['count']:,} pictures of {Path(about['images']['spec']).name}; the paper: {study.papers}. "
         f"{about['trainings']} trainings on {about['device']}.",
         *(

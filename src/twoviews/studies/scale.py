@@ -1,4 +1,4 @@
-"""Three scales at which a study is repeated: which network, pictures and passes."""
+"""Three scales at which a study is repeated: which network, pictures and epochs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def scale_of(config: PaperConfig, cuda: bool, side: int | None, count: int = 0) 
             "weight_decay": 1e-4,
             "temperature": 0.5,
         }
-        words, labels = "a network of five layers and half width, small pictures, a few passes", "500"
+        words, labels = "a network of five layers and half width, small pictures, a few epochs", "500"
     elif name == "medium":
         values = {
             "recipe": "cifar10" if tiny else "photos",
@@ -59,10 +59,10 @@ def scale_of(config: PaperConfig, cuda: bool, side: int | None, count: int = 0) 
             "weight_decay": 1e-4,
             "temperature": 0.5,
         }
-        words, labels = "ResNet-18, 100 passes", "all"
+        words, labels = "ResNet-18, 100 epochs", "all"
     else:
         values = {"recipe": "cifar10-paper" if tiny else "paper", "epochs": 100}
-        words, labels = "the paper's own network, batch and passes", "all"
+        words, labels = "the paper's own network, batch and epochs", "all"
     if count and "batch" in values:
         values["batch"] = min(values["batch"], count)
     own = {n: getattr(config, n) for n in ("epochs", "encoder", "width", "size", "batch") if getattr(config, n)}

@@ -68,7 +68,7 @@ TABLE6 = Study(
     note="The other methods' numbers are the paper's, on ImageNet: they say nothing about other pictures.",
     beside=BESIDE,
     measured="linear evaluation on frozen h (labels: {labels}), or the supervised network itself",
-    papers="ResNet-50 of width 1, 2, 4, 224 px, batch 4096, 1000 passes over ImageNet (1.28 million pictures)",
+    papers="ResNet-50 of width 1, 2, 4, 224 px, batch 4096, 1000 epochs of ImageNet (1.28 million pictures)",
 )
 
 FEW: dict[float, tuple[float, float]] = {1: (75.5, 87.8), 2: (83.0, 91.2), 4: (85.8, 92.6)}
@@ -125,7 +125,7 @@ TABLE7 = Study(
         if value is not None
     ),
     measured="fine-tuned on few labels",
-    papers="ResNet-50 of width 1, 2, 4, 224 px, batch 4096, 1000 passes over ImageNet (1.28 million pictures)",
+    papers="ResNet-50 of width 1, 2, 4, 224 px, batch 4096, 1000 epochs of ImageNet (1.28 million pictures)",
 )
 
 WAYS = ("linear", "fine-tuned", "from-scratch")
@@ -146,5 +146,5 @@ TABLE8 = Study(
     axes=("set", "the set's metric, %"),
     note="The paper's lines stand in the table of `twoviews transfer`.",
     measured="each set's own metric",
-    papers="ResNet-50 of width 4, 224 px, batch 4096, 1000 passes over ImageNet (1.28 million pictures)",
+    papers="ResNet-50 of width 4, 224 px, batch 4096, 1000 epochs of ImageNet (1.28 million pictures)",
 )

@@ -58,7 +58,7 @@ class Study:
     axes: tuple[str, str] = ("", "")
     note: str = ""
     measured: str = "linear evaluation on frozen h (labels: {labels})"
-    papers: str = "ResNet-50, 224 px, batch 4096, 100 passes over ImageNet (1.28 million pictures)"
+    papers: str = "ResNet-50, 224 px, batch 4096, 100 epochs of ImageNet (1.28 million pictures)"
     beside: tuple[tuple[str, str, dict[str, float]], ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""The supervised baseline of the paper's tables: the same network, views and passes as a SimCLR training, learning from all labels."""
+"""The supervised baseline of the paper's tables: the same network, views and epochs as a SimCLR training, learning from all labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RATE, DECAY, BATCH = 0.1, 5e-4, 256
 
 
 def supervised(images: str, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Test top-1 and top-5 of a network that learned from all labels, with the views and passes that `options` of train name.
+    """Test top-1 and top-5 of a network that learned from all labels, with the views and epochs that `options` of train name.
 
     `folder` keeps its checkpoints, so that it goes on. Raises UserError for pictures without labels.
     """

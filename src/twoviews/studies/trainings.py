@@ -31,7 +31,8 @@ from ..training.config import TrainConfig
 class Part:
     """A training and what is measured of it. `options` are given to train, `key` is made of all that decides the outcome.
 
-    `how` it is measured: `labels` for the linear classifiers, `sets` and `steps` for transfer.
+    `how` it is measured: `labels` for the linear classifiers, whether raw `pixels` too, `sets` and `steps` for transfer. It is in the name of the figures'
+    file, so that another question does not get an old answer.
     """
 
     key: str
@@ -49,12 +50,13 @@ class Part:
     @property
     def found(self) -> Path:
         """Where its figures lie."""
-        asked = {
-            "linear": [self.how["labels"]],
-            "transformations": [self.how["labels"]],
-            "transfer": [Path(s).name for s in self.how["sets"]],
-        }
-        return self.folder / "eval" / f"{slug('-'.join(['study', self.measure, *asked.get(self.measure, [])]))}.json"
+        if self.measure == "transfer":
+            asked = [Path(name).name for name in self.how["sets"]]
+        elif self.measure in ("linear", "transformations", "untrained"):
+            asked = [self.how["labels"], *(["pixels"] if self.how.get("pixels") else [])]
+        else:
+            asked = []
+        return self.folder / "eval" / f"{slug('-'.join(['study', self.measure, *asked]))}.json"
 
     @property
     def log(self) -> Path:

@@ -20,7 +20,8 @@ from ..probes.features import evaluation_batches
 from ..sources.config import READ, ReadConfig
 from ..sources.source import ImageSource
 from ..training.run import Run
-from ..views.sequence import quarter_turns, sobel, to_gray
+from ..views.jitter import to_gray
+from ..views.sequence import quarter_turns, sobel
 
 GRAY = 0.2  # share that is gray, as in training
 NOISE = 0.1  # standard deviation of the noise: the paper names none

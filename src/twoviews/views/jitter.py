@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from ..base.device import to_device
+from .color import gray
 from .draw import OPERATIONS
 
 
@@ -33,3 +34,8 @@ def apply_at(x: Tensor, where: np.ndarray, function) -> Tensor:
         return x
     index = to_device(where, x.device)
     return x.index_copy(0, index, function(x.index_select(0, index)))
+
+
+def to_gray(x: Tensor, on: np.ndarray) -> Tensor:
+    """Gray where `on` (m,) is true."""
+    return apply_at(x, np.flatnonzero(on), lambda part: gray(part).expand_as(part))

@@ -25,8 +25,8 @@ from .color import meaning
 from .config import ViewConfig
 from .crop import crop_resize
 from .draw import Draws, draw, view_keys
-from .jitter import apply_at, jitter
-from .sequence import resized, sequence, to_gray
+from .jitter import apply_at, jitter, to_gray
+from .sequence import resized, sequence
 from .warp import noise, stroke, warp
 
 

@@ -15,23 +15,30 @@ from torch import Tensor
 from ..base.device import to_device
 from ..base.draws import Keys, extend, normal, uniform
 from .blur import blur
-from .color import gray, meaning
+from .color import meaning
 from .config import ViewConfig
 from .crop import crop_resize
 from .draw import Draws, draw
-from .jitter import apply_at, jitter
+from .jitter import apply_at, jitter, to_gray
 from .warp import noise
 
 NOISE = 0.1  # largest standard deviation of pixel noise where --noise says nothing
 FILL = 0.5  # of a cut-out square
 
 
-def crop(x: Tensor, d: Draws, keys: Keys, c: ViewConfig) -> Tensor:
+def _drawn(x: Tensor, keys: Keys, c: ViewConfig) -> Draws:
+    """The numbers of the paper's pipeline for views of views."""
+    sides = np.full(len(x), c.size, np.int64)
+    return draw(keys, sides, sides, c)
+
+
+def crop(x: Tensor, keys: Keys, c: ViewConfig) -> Tensor:
     """Crop, resize and flip."""
+    d = _drawn(x, keys, c)
     return crop_resize(x, d.box, c.size, c.resize, d.flip if c.flip else None).clamp(0, 1)
 
 
-def cutout(x: Tensor, d: Draws, keys: Keys, c: ViewConfig) -> Tensor:
+def cutout(x: Tensor, keys: Keys, c: ViewConfig) -> Tensor:
     """A gray square of half the side, its centre anywhere in the picture (DeVries & Taylor 2017)."""
     side = x.shape[2]
     centre = to_device(uniform(extend(keys, "cutout"), 2) * side, x.device, x.dtype)  # (m, 2)
@@ -39,15 +46,11 @@ def cutout(x: Tensor, d: Draws, keys: Keys, c: ViewConfig) -> Tensor:
     return x.masked_fill((near[:, 0, :, None] & near[:, 1, None, :])[:, None], FILL)
 
 
-def color(x: Tensor, d: Draws, keys: Keys, c: ViewConfig) -> Tensor:
+def color(x: Tensor, keys: Keys, c: ViewConfig) -> Tensor:
     """The paper's colour distortion: jitter and gray, with their probabilities."""
+    d = _drawn(x, keys, c)
     x = jitter(x, d.jitter, d.order, d.factors, meaning(c.color, c.channels))
     return to_gray(x, d.gray) if c.channels == 3 else x
-
-
-def to_gray(x: Tensor, on: np.ndarray) -> Tensor:
-    """Gray where `on` (m,) is true."""
-    return apply_at(x, np.flatnonzero(on), lambda part: gray(part).expand_as(part))
 
 
 def sobel(x: Tensor) -> Tensor:
@@ -66,27 +69,27 @@ def quarter_turns(x: Tensor, turns: np.ndarray) -> Tensor:
     return x
 
 
-def _noise(x: Tensor, d: Draws, keys: Keys, c: ViewConfig) -> Tensor:
+def _noise(x: Tensor, keys: Keys, c: ViewConfig) -> Tensor:
     sigma = (c.noise or NOISE) * uniform(extend(keys, "noise"), 1)[:, 0]
     pixels = normal(extend(keys, "pixels"), x[0].numel()).reshape(tuple(x.shape))
     return noise(x, to_device(sigma, x.device, x.dtype), to_device(pixels, x.device, x.dtype)).clamp(0, 1)
 
 
-def _blur(x: Tensor, d: Draws, keys: Keys, c: ViewConfig) -> Tensor:
+def _blur(x: Tensor, keys: Keys, c: ViewConfig) -> Tensor:
     sigma = 0.1 + 1.9 * uniform(extend(keys, "sigma"), 1)[:, 0]
     return blur(x, to_device(sigma, x.device, x.dtype)).clamp(0, 1)
 
 
-def _rotate(x: Tensor, d: Draws, keys: Keys, c: ViewConfig) -> Tensor:
+def _rotate(x: Tensor, keys: Keys, c: ViewConfig) -> Tensor:
     return quarter_turns(x, 1 + np.floor(3 * uniform(extend(keys, "turn"), 1)[:, 0]).astype(np.int64))
 
 
-Operation = Callable[[Tensor, Draws, Keys, ViewConfig], Tensor]
+Operation = Callable[[Tensor, Keys, ViewConfig], Tensor]
 OPERATIONS: dict[str, Operation] = {
     "crop": crop,
     "cutout": cutout,
     "color": color,
-    "sobel": lambda x, d, keys, c: sobel(x),
+    "sobel": lambda x, keys, c: sobel(x),
     "noise": _noise,
     "blur": _blur,
     "rotate": _rotate,
@@ -95,10 +98,9 @@ OPERATIONS: dict[str, Operation] = {
 
 def sequence(x: Tensor, keys: Keys, config: ViewConfig) -> Tensor:
     """One view of each picture: resized whole, then the config's operations in their order. (m, C, H, W) in [0, 1], keys (m,) → (m, C, S, S)."""
-    x, sides = resized(x, config), np.full(len(x), config.size, np.int64)
+    x = resized(x, config)
     for place, name in enumerate(config.operations.split("+")):
-        own = extend(keys, "sequence", place)
-        x = OPERATIONS[name](x, draw(own, sides, sides, config), own, config)
+        x = OPERATIONS[name](x, extend(keys, "sequence", place), config)
     return x
 
 
