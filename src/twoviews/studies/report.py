@@ -73,11 +73,12 @@ def words(study: Study, about: dict[str, Any]) -> list[str]:
     scale, values = about["scale"], about["scale"]["values"]
     n = len(about["seeds"])
     spread = f"mean of {n} seeds ± half of its 95 % interval" if n > 1 else "one seed ± half of the 95 % interval of its test pictures"
+    epochs = f"{values['epochs']} epoch{'s' if values['epochs'] > 1 else ''}"
     wide = f" ×{values['width']:g}" if values.get("width", 1) != 1 else ""
     return [
         f"In percent, {study.measured.format(labels=amount(scale['labels']))}, {spread}; the paper's number in brackets.",
         f"Scale `{scale['name']}`: {scale['words']}. "
-        f"Here {values.get('encoder', 'resnet50')}{wide}, {values.get('size', 224)} px, batch {values.get('batch', 4096)}, {values['epochs']} epoch{'s' if values['epochs'] > 1 else ''} of "
+        f"Here {values.get('encoder', 'resnet50')}{wide}, {values.get('size', 224)} px, batch {values.get('batch', 4096)}, {epochs} of "
         f"{about['images']['count']:,} pictures of {Path(about['images']['spec']).name}; the paper: {study.papers}. "
         f"{about['trainings']} trainings on {about['device']}.",
         *(
