@@ -215,6 +215,11 @@ def test_too_few_pictures(tmp_path):
     done = twoviews("paper", "table3", "digits", "--batch", 5000, cwd=tmp_path)
     assert done.returncode == 2
     assert "1,257 pictures to train on: it needs more pictures, or --batch 1257" in done.stderr.replace("\n", " ")
+    with pytest.raises(UserError, match="batches of 9999"):
+        Repeat(study_of("figure9"), "digits", tmp_path, PaperConfig(batch=9999))
+    with pytest.raises(UserError, match="has only"):
+        Repeat(study_of("table5"), "digits", tmp_path, PaperConfig(labels="500"))
+    assert Repeat(study_of("table5"), "digits", tmp_path, PaperConfig()).scale.labels == "all"  # 500 of each class are not there
     assert Repeat(study_of("table5"), "digits", tmp_path, PaperConfig(scale="medium")).scale.values["batch"] == 512
     assert scale_of(PaperConfig(scale="medium"), False, None, 134).values["batch"] == 134
 

@@ -18,6 +18,7 @@ from ..base import device as devices
 from ..base.errors import RunError, UserError
 from ..base.files import locked
 from ..base.settings import options_of
+from ..evaluate.config import amount
 from ..evaluate.intervals import half_over_seeds, summary
 from ..evaluate.labels import questions
 from ..nets.encoder import encoder
@@ -80,8 +81,15 @@ class Repeat:
         self.source, self.fingerprint = source, source.fingerprint
         self.scale: Scale = scale_of(config, self.device.type == "cuda", side, len(source))
         self.cells = study.cells(self.scale)
-        questions(self.pictures)  # refuses pictures without labels
-        largest = max(cell.values.get("batch", self.scale.values.get("batch", TrainConfig().batch)) for cell in self.cells)
+        asked = questions(self.pictures)  # refuses pictures without labels
+        try:
+            asked.draw(amount(self.scale.labels), 0)  # before anything is trained
+        except UserError:
+            if config.labels:
+                raise
+            self.scale = dataclasses.replace(self.scale, labels="all")  # the scale's own are too many for small sets
+        base = self.scale.values.get("batch", TrainConfig().batch)
+        largest = max(base, *(cell.values.get("batch", base) for cell in self.cells))
         if largest > len(source):
             raise UserError(
                 f"{study.name} trains with batches of {largest} pairs, and {self.pictures.spec} has {len(source):,} pictures to train on: it needs more pictures"
