@@ -61,7 +61,15 @@ class ReadConfig(Checked):
     )
     path_column: str = setting("", "column of a list that holds the paths; none: path, file, filename, image …")
     label_column: str = setting("", "column of labels in a list or a table; none: label, class …")
-    split_column: str = setting("", "column of a list that says train or test; none: split")
+    split_column: str = setting("", "column of a list that says train, val or test; none: split")
+    image_column: str = setting("", "column of a table that holds the images, where there are several; none: image, img …")
+    image_key: str = setting(
+        "", "ending of the image of a sample in shards, such as jpg or rgb.png, where there are several; none: the plain one"
+    )
+    parts: tuple[str, ...] = setting(
+        (), "which folders, files or splits are what: train=NAME val=NAME test=NAME unlabelled=NAME; none: by their names"
+    )
+    test_on: Literal["test", "val"] = setting("test", "the part that evaluations are tested on")
     root_only: bool = setting(False, "refuse lists with paths outside their own folder", free=True)
     streaming: bool = setting(False, "read hf: sets piece by piece where they lie, without copying them first", free=True)
     cache: str = setting("", "folder for shards fetched from http or an object store; none: the user's cache folder", free=True)

@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from . import scientific
+from . import dicom, scientific
 from .config import DATA, Reading
 from .errors import Unreadable, reason
 from .scientific import refuse_bomb
@@ -59,7 +59,11 @@ def decode(data: bytes, how: Reading = RGB, shrink: float = 1.0) -> Tensor:
     """
     if not data:
         raise Unreadable("empty file")
-    read = scientific.reader(data) or (scientific.tiff if how.channels not in MODES and scientific.is_tiff(data) else None)
+    read = (
+        dicom.dicom
+        if dicom.is_dicom(data)
+        else scientific.reader(data) or (scientific.tiff if how.channels not in MODES and scientific.is_tiff(data) else None)
+    )
     with _explained(how):
         if read is not None:
             return from_array(read(data, how), how)
@@ -142,7 +146,7 @@ class Header:
 def header(file: bytes | Path, how: Reading = RGB) -> Header:
     """The header of a picture file or its bytes; a file is read no further than it must. Raises Unreadable with the reason."""
     start = file[:132] if isinstance(file, bytes) else _read(file, 132)
-    read = {scientific.npy: scientific.npy_shape, scientific.dicom: scientific.dicom_shape}.get(scientific.reader(start))  # type: ignore[arg-type]
+    read = dicom.dicom_shape if dicom.is_dicom(start) else scientific.npy_shape if scientific.reader(start) else None
     with _explained(how):
         if read is not None:
             return Header(*read(_whole(file), how)[:2])

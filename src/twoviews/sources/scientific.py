@@ -1,4 +1,4 @@
-"""Pictures that Pillow does not know: NumPy's .npy, DICOM, TIFF with other channels than RGB. Bytes → array (H, W, C) of the file's own type.
+"""Pictures that Pillow does not know: NumPy's .npy, TIFF with other channels than RGB. Bytes → array (H, W, C) of the file's own type.
 
 None of these readers runs code that a file brings: arrays of objects are refused, and sizes are looked at before memory is taken.
 """
@@ -17,18 +17,14 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from .config import MAX_CHANNELS, Reading
 from .errors import Unreadable
 
-NPY, DICOM, TIFF = b"\x93NUMPY", b"DICM", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+NPY, TIFF = b"\x93NUMPY", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PACKED = 2000  # times that pixels may be packed, about what deflate reaches at best
 Reader = Callable[[bytes, Reading], np.ndarray]
 
 
 def reader(data: bytes) -> Reader | None:
     """Who reads these bytes, if they are none of Pillow's."""
-    if data.startswith(NPY):
-        return npy
-    if data[128:132] == DICOM:
-        return dicom
-    return None
+    return npy if data.startswith(NPY) else None
 
 
 def is_tiff(data: bytes) -> bool:
@@ -117,54 +113,3 @@ def _refuse_hollow(data: bytes) -> None:
     declared = int(tags[256]) * int(tags[257]) * int(tags.get(277, 1)) * int(bits) // 8
     if declared > len(data) * (PACKED if tags.get(259, 1) != 1 else 1):
         raise Unreadable(f"truncated: it declares {declared:,} bytes of pixels, and holds {len(data):,}")
-
-
-def dicom(data: bytes, how: Reading) -> np.ndarray:
-    """A single-frame DICOM: rescaled to its units, dark to bright; with range `auto` by its window or its stored bits, as bytes."""
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
-
-    found = _dataset(data)
-    dicom_shape(data, how)
-    array, kind = found.pixel_array, str(found.get("PhotometricInterpretation", ""))
-    if kind == "PALETTE COLOR":
-        array = apply_color_lut(array, found)
-        return (array / (65535 if array.dtype == np.uint16 else 255) * 255).round().astype(np.uint8)
-    if array.ndim == 3:
-        return convert_color_space(array, kind, "RGB") if kind.startswith("YBR") else array
-    values = apply_modality_lut(array, found).astype(np.float64)
-    if how.range == "auto":
-        if "WindowCenter" in found or "VOILUTSequence" in found:
-            values = apply_voi_lut(apply_modality_lut(array, found), found).astype(np.float64)
-            low, high = values.min(), values.max()
-            if "WindowCenter" in found and "VOILUTSequence" not in found:
-                center, width = (float(np.atleast_1d(found[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
-                low, high = min(low, center - width / 2), max(high, center + width / 2)
-        else:
-            bits, signed = int(found.BitsStored), bool(found.get("PixelRepresentation", 0))
-            stored = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1])
-            low, high = sorted(apply_modality_lut(stored, found).astype(np.float64).tolist())
-        values = (values - low) * (255 / (high - low or 1.0))
-        values = values.clip(0, 255).round().astype(np.uint8)
-        return (255 - values if kind == "MONOCHROME1" else values)[..., None]
-    return (values.min() + values.max() - values if kind == "MONOCHROME1" else values)[..., None]
-
-
-def dicom_shape(data: bytes, how: Reading) -> tuple[int, int, int]:
-    """(height, width, channels) by the header of a DICOM."""
-    found = _dataset(data)
-    if "PixelData" not in found or "Rows" not in found:
-        raise Unreadable("a DICOM without a picture")
-    if int(found.get("NumberOfFrames", 1) or 1) > 1:
-        raise Unreadable(f"a DICOM of {found.NumberOfFrames} frames; only single frames are read")
-    return shape_of((int(found.Rows), int(found.Columns), int(found.get("SamplesPerPixel", 1))), how)
-
-
-def _dataset(data: bytes):
-    try:
-        import pydicom
-    except ImportError as error:
-        raise Unreadable("DICOM needs pydicom: uv pip install 'twoviews[scientific]'") from error
-    try:
-        return pydicom.dcmread(io.BytesIO(data))
-    except Exception as error:  # it raises whatever its parsers meet
-        raise Unreadable(f"a DICOM that cannot be read: {error}") from error

@@ -111,4 +111,9 @@ def resolve(recipe_values: dict[str, Any], given: dict[str, Any]) -> TrainConfig
 def differences(old: dict[str, Any], new: TrainConfig) -> list[str]:
     """« name: old → new » for all options that decide what is computed."""
     known = {**{name: field.default for name, field in options().items()}, **old}  # an option that is newer than the run had its default
-    return [f"{name}: {known[name]!r} → {value!r}" for name, value in new.deciding().items() if known[name] != value]
+    return [f"{name}: {known[name]!r} → {value!r}" for name, value in new.deciding().items() if _plain(known[name]) != _plain(value)]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
