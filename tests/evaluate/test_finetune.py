@@ -60,10 +60,10 @@ def test_both_learn_colours_and_the_result_is_whole(tmp_path, monkeypatch):
     assert classes == ["a", "b", "c"]
     assert tv.load_encoder(tmp_path / "out" / "all-seed-0").num_features == net.encoder.num_features
     assert not list((tmp_path / "out").rglob("checkpoints")), "finished parts need none"
-    began = time.perf_counter()
-    again = tv.finetune("net.safetensors", pictures, tmp_path / "out", labels=("5", "all"), seeds=2, **QUICK)
+    with monkeypatch.context() as nothing_is_computed_twice:
+        nothing_is_computed_twice.setattr("twoviews.evaluate.finetune.learn", None)
+        again = tv.finetune("net.safetensors", pictures, tmp_path / "out", labels=("5", "all"), seeds=2, **QUICK)
     assert again.rows == result.rows
-    assert time.perf_counter() - began < 5, "nothing is computed twice"
     with pytest.raises(tv.UserError, match=r"steps: 20 → 21"):
         tv.finetune("net.safetensors", pictures, tmp_path / "out", labels=("5", "all"), seeds=2, **{**QUICK, "steps": 21})
 
@@ -127,7 +127,6 @@ def test_stopped_and_continued_gives_the_same_bits(tmp_path, monkeypatch):
         monkeypatch.setattr(sys.modules[__name__], "labels_criterion", die(at))
         with pytest.raises(KeyboardInterrupt):
             learn_colours(Classifier(small(), 3), folder=tmp_path)
-    monkeypatch.undo()
     net = Classifier(small(), 3)
     assert learn_colours(net, folder=tmp_path) == history
     assert fingerprint(net) == fingerprint(whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import UserError, unknown
@@ -30,6 +31,9 @@ class Checked:
         for name, kind in get_type_hints(type(self)).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 raise unknown(name, str(getattr(self, name)), get_args(kind))
+        device = getattr(self, "device", "auto")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+            raise UserError(f"device {device!r} cannot be used: it is auto, cpu, cuda, cuda:N or mps")
         for name in self._all("LEAST"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")

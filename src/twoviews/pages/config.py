@@ -20,7 +20,8 @@ class ReportConfig(ReadConfig):
     images: str = setting("", "the pictures to show, a SPEC; none: those of the training, where they still are")
     points: int = setting(2000, "pictures on the map, drawn from these by seed; 0: a page without pictures")
     map: Literal["pca", "umap"] = setting(
-        "pca", "how h becomes a map: pca (two principal components, at once), or umap (clearer groups, half a minute more; twoviews[report])"
+        "pca",
+        "how h becomes a map: pca (two principal components, at once), or umap (clearer groups, half a minute more; twoviews[report])",
     )
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", free=True)
     workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense", free=True)
