@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,17 @@ from hypothesis import settings
 
 settings.register_profile("twoviews", deadline=None)  # the first call of a kernel is slow
 settings.load_profile("twoviews")
+
+
+def twoviews(*arguments, cwd=None) -> subprocess.CompletedProcess:
+    """The command line in this process, which has everything loaded: for what does not need a process of its own."""
+    from twoviews.cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd or "."):
+        code = main(list(map(str, arguments)))
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
 
 SHARED = Path(os.environ.get("TWOVIEWS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

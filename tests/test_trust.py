@@ -26,6 +26,8 @@ from twoviews.sources.config import ReadConfig
 from twoviews.sources.spec import open_pictures
 from twoviews.training.run import checkpoints
 
+from .conftest import twoviews
+
 PACKAGE = Path(tv.__file__).parent
 FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
 
@@ -174,7 +176,7 @@ def test_names_never_become_markup(tmp_path):
         "--workers",
         "0",
     ]
-    done = subprocess.run([sys.executable, "-m", "twoviews", *line], capture_output=True, text=True, timeout=120)
+    done = twoviews(*line)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "page.html").read_text()
     tags = Tags()

@@ -12,14 +12,12 @@ from PIL import Image
 
 from twoviews.cli.main import main
 
+from ..conftest import twoviews
+
 VERBS = (
     *("train", "plan", "knn", "linear", "compare", "finetune", "transfer", "detect", "distill", "embed", "search", "duplicates", "select"),
     *("views", "bench", "demo"),
 )
-
-
-def twoviews(*arguments, cwd=None):
-    return subprocess.run([sys.executable, "-m", "twoviews", *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
 
 
 QUICK = [
@@ -172,14 +170,15 @@ def test_bad_input_is_one_clear_message(place, monkeypatch, capsys, line, words)
 
 
 def test_a_real_process_ends_with_the_code_and_one_message(place):
-    done = twoviews("train", "empty", "--out", "out", cwd=place)
+    line = [sys.executable, "-m", "twoviews", "train", "empty", "--out", "out"]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("twoviews: no pictures in empty")
     assert "Traceback" not in done.stderr
 
 
 def test_debug_shows_where(place):
-    done = twoviews("train", "nowhere", "--debug", cwd=place)
+    done = subprocess.run([sys.executable, "-m", "twoviews", "train", "nowhere", "--debug"], capture_output=True, text=True, cwd=place)
     assert "Traceback" in done.stderr
     assert "UserError" in done.stderr
 

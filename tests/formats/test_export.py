@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -17,6 +16,8 @@ from twoviews.base.errors import RunError, UserError
 from twoviews.formats import write
 from twoviews.nets.base import Encoder
 from twoviews.nets.batchnorm import norms
+
+from ..conftest import twoviews
 
 
 def lively(net: Encoder) -> Encoder:
@@ -249,7 +250,7 @@ def test_command_line(tmp_path):
     (tmp_path / "full" / "thesis.txt").write_text("mine")
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "twoviews", "export", *map(str, arguments)], capture_output=True, text=True)
+        return twoviews("export", *arguments)
 
     done = run(file, "--to", "torch", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr

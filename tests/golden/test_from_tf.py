@@ -19,6 +19,8 @@ from twoviews.formats import official
 from twoviews.formats.bundle import Bundle, find_prefix
 from twoviews.nets.classifier import load_classifier, load_head
 
+from ..conftest import twoviews
+
 NETS = {  # name in the golden numbers → what is to be found out from the shapes
     "resnet18_cifar": ("resnet18", 1, False, "small"),
     "resnet18_cifar_w2": ("resnet18", 2, False, "small"),
@@ -156,7 +158,7 @@ def test_wrong_files(golden_folder, generator, tmp_path):
     checkpoint = written(tmp_path, golden_folder, generator("gen_weights_hash").make, "resnet18_cifar", "tf1")
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "twoviews", "from-tf", *map(str, arguments)], capture_output=True, text=True)
+        return twoviews("from-tf", *arguments)
 
     done = run(tmp_path, "--out", tmp_path / "run")  # the folder, with one checkpoint in it
     assert done.returncode == 0, done.stderr

@@ -73,5 +73,6 @@ def test_the_interpreter_computes_the_tiles_numbers():
     assert "equal" in run(INTERPRETED, TRITON_INTERPRET="1")
 
 
+@pytest.mark.soak
 def test_they_compile_for_gpus(tmp_path):
     assert "compiled" in run(COMPILED, TRITON_CACHE_DIR=str(tmp_path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -19,6 +18,7 @@ from twoviews.pages.look import confusion, without_itself
 from twoviews.pages.page import embedded, report
 from twoviews.pages.verdict import judge
 
+from ..conftest import twoviews
 from .conftest import CLASSES
 
 
@@ -177,7 +177,7 @@ def test_deleted_pictures_are_left_out(trained, tmp_path):
 
 def test_command_line(trained, tmp_path):
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "twoviews", "report", *map(str, arguments)], capture_output=True, text=True)
+        return twoviews("report", *arguments)
 
     done = run(trained / "run", "--points", 0, "--out", tmp_path / "page.html")
     assert (done.returncode, done.stdout) == (0, "")

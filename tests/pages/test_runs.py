@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 from twoviews.pages.runs import runs
+
+from ..conftest import twoviews
 
 
 def test_runs(trained, tmp_path):
@@ -28,7 +28,7 @@ def test_runs(trained, tmp_path):
 
 def test_command_line(trained, tmp_path):
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "twoviews", "runs", *map(str, arguments)], capture_output=True, text=True)
+        return twoviews("runs", *arguments)
 
     done = run(trained, "--json", tmp_path / "runs.json")
     assert done.returncode == 0, done.stderr

@@ -28,12 +28,10 @@ from twoviews.studies.scale import scale_of
 from twoviews.studies.study import Finding
 from twoviews.studies.supervised import supervised
 
+from ..conftest import twoviews
+
 SCALES = {name: scale_of(PaperConfig(scale=name), False, 32 if name == "small" else None) for name in ("small", "medium", "paper")}
 QUICK = ("--epochs", "1", "--batch", "256", "--labels", "5")
-
-
-def twoviews(*arguments: object, **more):
-    return subprocess.run([sys.executable, "-m", "twoviews", *map(str, arguments)], capture_output=True, text=True, timeout=500, **more)
 
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)

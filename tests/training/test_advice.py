@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +12,8 @@ from twoviews.sources.spec import open_pictures
 from twoviews.training.advice import advise, advised, bareness, sidedness, take
 from twoviews.training.config import TrainConfig
 from twoviews.training.plan import settings
+
+from ..conftest import twoviews
 
 
 def folder(path, make, count=80, size=(96, 80)):
@@ -141,7 +141,7 @@ def test_plan_prints_and_previews(tmp_path):
     path = folder(tmp_path / "p", written)
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "twoviews", "plan", *map(str, arguments)], capture_output=True, text=True)
+        return twoviews("plan", *arguments)
 
     done = run(path, "--no-measure", "--preview", tmp_path / "plan.png", "--json", tmp_path / "plan.json")
     assert done.returncode == 0, done.stderr

@@ -69,7 +69,7 @@ def test_out_of_memory_says_what_to_do(tmp_path):
     """A real refusal: the process may not grow by more than a gigabyte."""
     script = f"""
 import resource, sys
-import torch, timm, sklearn.datasets, torch.utils.tensorboard
+import torch, torch._dynamo, timm, sklearn.datasets, tensorboard.summary.writer.record_writer
 from twoviews.training import loop
 from twoviews.cli.main import main
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
