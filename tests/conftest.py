@@ -28,9 +28,16 @@ def twoviews(*arguments, cwd=None) -> subprocess.CompletedProcess:
 SHARED = Path(os.environ.get("TWOVIEWS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
+def shared(name: str, what: str) -> Path:
+    """A folder of the shared test data. Where it is absent the test is skipped, or fails if TWOVIEWS_SHARED_REQUIRED says that it must run."""
+    folder = SHARED / name
+    if not folder.is_dir():
+        message = f"{what} are not on this machine"
+        pytest.fail(message) if os.environ.get("TWOVIEWS_SHARED_REQUIRED") else pytest.skip(message)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data():
-    """The folder of real pictures; the test is skipped where it is absent."""
-    if not (SHARED / "data").is_dir():
-        pytest.skip("the shared real pictures are not on this machine")
-    return SHARED / "data"
+    """The folder of real pictures."""
+    return shared("data", "the shared real pictures")

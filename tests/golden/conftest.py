@@ -7,15 +7,12 @@ import importlib.util
 import numpy as np
 import pytest
 
-from tests.conftest import SHARED
+from tests.conftest import shared
 
 
 @pytest.fixture(scope="session")
 def golden_folder():
-    folder = SHARED / "golden"
-    if not folder.is_dir():
-        pytest.skip("the golden numbers of the official code are not on this machine")
-    return folder
+    return shared("golden", "the golden numbers of the official code")
 
 
 @pytest.fixture(scope="session")
