@@ -11,7 +11,7 @@ import numpy as np
 class PictureInfo:
     """The description of one image file.
 
-    `reader` is who reads its pixels: simplejpeg, pillow, tifffile, imagecodecs, torchvision, pydicom, numpy. `height` and `width` are those of the
+    `reader` is who reads its pixels: simplejpeg, pillow, tifffile, imagecodecs, pydicom, numpy. `height` and `width` are those of the
     upright image, `stored` is (height, width) as the pixels lie in the file; `orientation` is the EXIF one (1 upright … 8). `channels`, `dtype` (of
     NumPy) and `photometric` (gray, white-is-zero, rgb, cmyk, ycbcr, cielab, icclab, palette, or "" where nothing says what the channels are) are the
     file's own; `alpha` is the channel that holds opacity, if any, and `associated` whether colours are multiplied by it already. `range` is what is

@@ -1,4 +1,4 @@
-"""Pictures by Pillow, and by readers that keep every bit where Pillow keeps 8 of them: PNG in colour by torchvision, JPEG 2000 by imagecodecs."""
+"""Pictures by Pillow, and by readers that keep every bit where Pillow keeps 8 of them: PNG and JPEG 2000 by imagecodecs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from .config import AUTO, Reading
-from .errors import Unreadable
+from .errors import INSTALL, Unreadable
 from .info import PictureInfo, upright
 from .scientific import refuse_bomb
-from .values import MODES, RGB, UPRIGHT, from_array, from_lab, refuse_reduced
+from .values import MODES, RGB, UPRIGHT, from_array, from_lab
 
-READERS = ("simplejpeg", "pillow", "torchvision", "imagecodecs")
+READERS = ("simplejpeg", "pillow", "imagecodecs")
 KINDS = {
     "1": "gray",
     "L": "gray",
@@ -77,33 +76,35 @@ def pillow_info(image: Image.Image, file: bytes | Path, how: Reading, *, frames:
     )
     if image.format == "JPEG" and (mode == "L" or (mode == "RGB" and how.channels == 3)) and how.channels in MODES:
         return replace(found, reader="simplejpeg")
-    if image.format == "PNG" and bits == 16 and (not deep or "transparency" in image.info):
-        return _png16(found, image)
-    if image.format == "JPEG2000" and bits > 8 and importlib.util.find_spec("imagecodecs"):
-        names = {1: "gray", 2: "gray", 3: "rgb", 4: "rgb"}
-        alpha = {2: 1, 4: 3}.get(found.channels)
-        high = float(2**bits - 1)
-        return replace(
-            found, reader="imagecodecs", dtype="uint16", photometric=names[found.channels], range=(0.0, high), bits=bits, alpha=alpha
-        )
-    if bits > found.bits or (image.format == "JPEG2000" and deep):
-        refuse_reduced(bits, how)
+    clear = image.format == "PNG" and bits == 16 and "transparency" in image.info
+    if (bits > found.bits or clear or (deep and image.format == "JPEG2000")) and image.format in ("PNG", "JPEG2000"):
+        if importlib.util.find_spec("imagecodecs"):
+            return _whole_bits(found, image, bits)
+        if clear or how.range != AUTO:
+            raise Unreadable(
+                f"a {image.format} of {bits} bits with {'transparency' if clear else 'a --range'} needs imagecodecs: {INSTALL}"
+            )
+    elif bits > found.bits and how.range != AUTO:
+        raise Unreadable(f"has {bits} bits a sample, of which 8 are read: --range {how.range} has no meaning here, auto has")
     return found
 
 
-def _png16(found: PictureInfo, image: Image.Image) -> PictureInfo:
-    """A PNG of 16 bits in colour, or with opacity: a channel of its own or one colour that is transparent."""
-    colours = {"I": 1, "L": 1, "R": 3}[_raw_mode(image)[0]]
-    clear = "A;" in _raw_mode(image) or "transparency" in image.info
+def _whole_bits(found: PictureInfo, image: Image.Image, bits: int) -> PictureInfo:
+    """The description of a PNG or JPEG 2000 of which Pillow would keep 8 bits."""
+    channels, alpha = found.channels, found.channels in (2, 4)
+    if image.format == "PNG":  # opacity is a channel of its own, or one colour
+        colours = {"I": 1, "L": 1, "R": 3}[_raw_mode(image)[0]]
+        alpha = "A;" in _raw_mode(image) or "transparency" in image.info
+        channels = colours + alpha
     return replace(
         found,
-        reader="torchvision",
-        channels=colours + clear,
+        reader="imagecodecs",
+        channels=channels,
         dtype="uint16",
-        photometric="gray" if colours == 1 else "rgb",
-        range=(0.0, 65535.0),
-        bits=16,
-        alpha=colours if clear else None,
+        photometric="gray" if channels <= 2 else "rgb",
+        range=(0.0, float(2**bits - 1)),
+        bits=bits,
+        alpha=channels - 1 if alpha else None,
     )
 
 
@@ -153,35 +154,20 @@ def orientation(image: Image.Image) -> int:
 
 def pixels(image: Image.Image, data: bytes, how: Reading, found: PictureInfo) -> Tensor:
     """The pixels of a picture as its description says. Raises Unreadable where they have another size."""
-    if found.reader in ("torchvision", "imagecodecs"):
+    if found.reader == "imagecodecs":
+        import imagecodecs
+
+        read = imagecodecs.png_decode if image.format == "PNG" else imagecodecs.jpeg2k_decode
         try:
-            return from_array(_png(data, image) if found.reader == "torchvision" else _jpeg2000(data, found), how, found)
-        except RuntimeError as error:  # both raise it for damaged files; Pillow says what is wrong, or reads past it
-            image.load()
+            return from_array(read(data).reshape(*found.stored, found.channels), how, found)
+        except (imagecodecs.PngError, imagecodecs.Jpeg2kError) as error:
+            image.load()  # says what is wrong, or reads past it
             if how.range != AUTO:
                 raise Unreadable(f"damaged: {error}") from error
     tensor = from_pil(image, how)
     if tuple(tensor.shape[1:]) != (found.height, found.width):
         raise Unreadable(f"its header says {found.width} × {found.height}, its pixels are {tensor.shape[2]} × {tensor.shape[1]}")
     return tensor
-
-
-def _png(data: bytes, image: Image.Image) -> np.ndarray:
-    """A PNG of 16 bits by torchvision, (H, W, C); one transparent colour becomes a channel of opacity."""
-    from torchvision.io import decode_png
-
-    array = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8)).permute(1, 2, 0).numpy()
-    clear = image.info.get("transparency")
-    if clear is None:
-        return array
-    shown = (array != np.array(clear, np.uint16)).any(axis=2, keepdims=True)
-    return np.concatenate([array, shown * np.uint16(65535)], axis=2)
-
-
-def _jpeg2000(data: bytes, found: PictureInfo) -> np.ndarray:
-    import imagecodecs
-
-    return imagecodecs.jpeg2k_decode(data).reshape(*found.stored, found.channels)
 
 
 def lenient(data: bytes, how: Reading) -> Tensor:

@@ -16,14 +16,13 @@ import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .config import Reading
-from .errors import Unreadable
+from .errors import INSTALL, Unreadable
 from .info import PictureInfo, type_range, upright
 from .scientific import refuse_bomb, shape_of
 from .values import MODES
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PACKED = 2000  # times that pixels may be packed, about what deflate reaches at best
-INSTALL = "uv pip install 'twoviews[scientific]'"
 PHOTOMETRICS = {0: "white-is-zero", 1: "gray", 2: "rgb", 3: "palette", 5: "cmyk", 6: "ycbcr", 8: "cielab", 9: "icclab"}
 OTHERS = {4: "a mask", 10: "ITU Lab", 32803: "a sensor's mosaic (CFA)", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw"}
 COLOURS = {"rgb": 3, "cmyk": 4, "ycbcr": 3, "cielab": 3, "icclab": 3}  # channels; all others have 1
@@ -141,8 +140,8 @@ def _directory(stream: IO[bytes]) -> tuple[ImageFileDirectory_v2, int]:
 
 def _type(tags: ImageFileDirectory_v2) -> tuple[int, np.dtype]:
     """Bits of a sample, and NumPy's type for it."""
-    bits = {int(b) for b in np.atleast_1d(tags.get(258, 1))}
-    formats = {int(f) for f in np.atleast_1d(tags.get(339, 1))}
+    samples = int(tags.get(277, 1))  # some files have more values than samples
+    bits, formats = ({int(value) for value in np.atleast_1d(tags.get(tag, 1))[:samples]} for tag in (258, 339))
     if len(bits) > 1 or len(formats) > 1:
         raise Unreadable(f"a TIFF whose samples have several types: {sorted(bits)} bits")
     width, form = bits.pop(), formats.pop()

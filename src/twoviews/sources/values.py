@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .config import AUTO, DATA, Reading
+from .config import DATA, Reading
 from .errors import Unreadable
 from .info import PictureInfo, type_range
 
@@ -115,14 +115,6 @@ def from_lab(image: Image.Image) -> Image.Image:
     done = ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB")
     assert done is not None
     return done
-
-
-def refuse_reduced(bits: int, how: Reading) -> None:
-    """Raises Unreadable where a range is asked for values of which the reader keeps 8 bits only."""
-    if how.range != AUTO:
-        raise Unreadable(
-            f"has {bits} bits a sample, of which the reader at hand keeps 8: --range {how.range} needs all of them; auto does not"
-        )
 
 
 def as_channels(image: Tensor, channels: int) -> Tensor:
