@@ -186,11 +186,12 @@ def _with_alpha(found: PictureInfo, tags: ImageFileDirectory_v2) -> PictureInfo:
 
 def _with_reader(found: PictureInfo, tags: ImageFileDirectory_v2) -> PictureInfo:
     compression, colours = int(tags.get(259, 1)), COLOURS.get(found.photometric, 1)
-    alone = found.channels == colours or (found.channels == colours + 1 and found.alpha is not None and not found.associated)
-    plain = alone and found.dtype == "uint8" and int(np.max(tags.get(339, 1))) == 1 and int(tags.get(284, 1)) == 1
+    one = found.channels == colours
+    alone = one or (found.channels == colours + 1 and found.alpha is not None and not found.associated)
+    plain = found.dtype == "uint8" and int(np.max(tags.get(339, 1))) == 1 and int(tags.get(284, 1)) == 1
     if plain and (
-        (found.bits == 8 and compression in PILLOWS.get(found.photometric, ()))
-        or (found.bits == 1 and found.photometric in ("gray", "white-is-zero") and compression in FAX)
+        (alone and found.bits == 8 and compression in PILLOWS.get(found.photometric, ()))
+        or (one and found.bits == 1 and found.photometric in ("gray", "white-is-zero") and compression in FAX)
     ):
         return replace(found, reader="pillow")
     if found.photometric == "ycbcr" and compression in JPEGS:
