@@ -7,12 +7,14 @@ import contextlib
 import importlib.util
 import io
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .config import Reading
@@ -21,11 +23,15 @@ from .info import PictureInfo, type_range, upright
 from .scientific import refuse_bomb, shape_of
 from .values import MODES
 
+if TYPE_CHECKING:
+    import tifffile
+
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PACKED = 2000  # times that pixels may be packed, about what deflate reaches at best
 PHOTOMETRICS = {0: "white-is-zero", 1: "gray", 2: "rgb", 3: "palette", 5: "cmyk", 6: "ycbcr", 8: "cielab", 9: "icclab"}
 OTHERS = {4: "a mask", 10: "ITU Lab", 32803: "a sensor's mosaic (CFA)", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw"}
 COLOURS = {"rgb": 3, "cmyk": 4, "ycbcr": 3, "cielab": 3, "icclab": 3}  # channels; all others have 1
+PICTURES = (7, 33003, 33004, 33005, 33007, 34712, 34892, 34933, 50001)  # JPEG, JPEG 2000, PNG, WebP
 JPEGS = (6, 7, 33007, 34892)  # whose decoders make RGB of YCbCr
 # What Pillow reads rightly: photometric → compressions. 1 none, 2 to 4 fax, 5 LZW, 7 JPEG, 8 and 32946 deflate, 32773 PackBits.
 EVERY = frozenset((1, 5, 7, 8, 32946, 32773))
@@ -49,9 +55,11 @@ def is_tiff(data: bytes) -> bool:
 def tiff_info(file: bytes | Path, how: Reading) -> PictureInfo:
     """The description of a TIFF's first page by its tags. Raises Unreadable for more pixels than its bytes can hold."""
     with _opened(file) as (stream, length):
-        tags, frames = _directory(stream)
+        start = stream.read(16)
+        tags, frames = _directory(stream, start)
     bits, kind = _type(tags)
-    samples, photometric = int(tags.get(277, 1)), int(tags.get(262, 1))
+    samples = int(tags.get(277, 1))
+    photometric = int(tags.get(262, 2 if samples >= 3 else 1))  # where nothing is said, as libtiff takes it
     name = PHOTOMETRICS.get(photometric) or OTHERS.get(photometric, f"of the kind {photometric}")
     if int(tags.get(32997, 1)) > 1:
         raise Unreadable("holds a volume, not a picture")
@@ -70,7 +78,7 @@ def tiff_info(file: bytes | Path, how: Reading) -> PictureInfo:
         range=_range(tags, bits, kind),
         bits=bits,
     )
-    return _with_reader(_with_alpha(found, tags), tags)
+    return _with_reader(_with_alpha(found, tags), tags, known=start[:4] != MAGIC[3])
 
 
 def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, PictureInfo]:
@@ -80,13 +88,16 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is an error
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
+        _refuse_hollow_segments(data, page, found)
         try:
             array = page.asarray(squeeze=False)[:, 0]
         except ValueError as error:
-            if "imagecodecs" in str(error):
+            if "imagecodecs" in str(error) and importlib.util.find_spec("imagecodecs") is None:
                 raise Unreadable(f"this TIFF's compression needs imagecodecs: {INSTALL}") from error
             raise
         table = page.colormap
+        if found.bits == 24 and found.dtype == "uint32" and file.byteorder == ">" and _swaps_three_bytes():
+            array = array.byteswap()
     array = array.transpose(1, 2, 0, 3).reshape(*array.shape[1:3], -1)
     if array.shape != (*found.stored, found.channels):
         raise Unreadable(f"its tags say {(*found.stored, found.channels)}, its pixels are {array.shape}")
@@ -104,6 +115,24 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
     return array, found
 
 
+def _refuse_hollow_segments(data: bytes, page: tifffile.TiffPage, found: PictureInfo) -> None:
+    """Raises Unreadable for a strip or tile that is a picture in its turn, and declares more pixels than its place has."""
+    if int(page.compression) not in PICTURES:
+        return
+    place = max(math.prod(found.stored), page.tilewidth * page.tilelength)
+    for begin, length in zip(page.dataoffsets, page.databytecounts, strict=False):
+        with contextlib.suppress(UnidentifiedImageError), Image.open(io.BytesIO(data[begin : begin + length])) as part:
+            if part.width * part.height > place:
+                raise Unreadable(f"a part of it declares {part.width} × {part.height} pixels, more than there is place for")
+
+
+def _swaps_three_bytes() -> bool:
+    """Whether imagecodecs unpacks 24 bits into big-endian numbers the wrong way round, as 2026.3.6 does."""
+    import imagecodecs
+
+    return int(imagecodecs.packints_decode(b"\0\0\1", np.dtype(">u4"), 24)[0]) != 1
+
+
 @contextlib.contextmanager
 def _opened(file: bytes | Path) -> Iterator[tuple[IO[bytes], int]]:
     if isinstance(file, bytes):
@@ -113,11 +142,11 @@ def _opened(file: bytes | Path) -> Iterator[tuple[IO[bytes], int]]:
             yield stream, file.stat().st_size
 
 
-def _directory(stream: IO[bytes]) -> tuple[ImageFileDirectory_v2, int]:
+def _directory(stream: IO[bytes], start: bytes) -> tuple[ImageFileDirectory_v2, int]:
     """The tags of the first page, and how many pages there are. By Pillow's reader of tags, which takes no memory for what they declare."""
-    start = stream.read(16)
     big = b"+" in start[2:4]
-    tags = ImageFileDirectory_v2(start if big else start[:8])
+    # it knows a BigTIFF by the little-endian header only
+    tags = ImageFileDirectory_v2(MAGIC[2] + start[4:], start[:2]) if big else ImageFileDirectory_v2(start[:8])
     at: int = tags.next  # type: ignore[attr-defined]
     stream.seek(at)
     tags.load(stream)
@@ -149,7 +178,7 @@ def _type(tags: ImageFileDirectory_v2) -> tuple[int, np.dtype]:
     if letter is None:
         raise Unreadable("holds complex numbers, which are no pixels")
     size = next((size for size in (1, 2, 4, 8) if width <= 8 * size), None)
-    if size is None or (letter == "f" and width not in (16, 24, 32, 64)):
+    if size is None or (letter == "f" and width not in (16, 24, 32, 64)) or (letter == "i" and width not in (8, 16, 32, 64)):
         raise Unreadable(f"a TIFF of {width} bits a sample")
     return width, np.dtype(f"{letter}{size}")
 
@@ -184,11 +213,12 @@ def _with_alpha(found: PictureInfo, tags: ImageFileDirectory_v2) -> PictureInfo:
     return found if place is None else replace(found, alpha=colours + place, associated=extra[place] == 1)
 
 
-def _with_reader(found: PictureInfo, tags: ImageFileDirectory_v2) -> PictureInfo:
+def _with_reader(found: PictureInfo, tags: ImageFileDirectory_v2, *, known: bool) -> PictureInfo:
+    """Who reads the pixels; `known` is whether Pillow knows such files at all."""
     compression, colours = int(tags.get(259, 1)), COLOURS.get(found.photometric, 1)
     one = found.channels == colours
     alone = one or (found.channels == colours + 1 and found.alpha is not None and not found.associated)
-    plain = found.dtype == "uint8" and int(np.max(tags.get(339, 1))) == 1 and int(tags.get(284, 1)) == 1
+    plain = known and 262 in tags and found.dtype == "uint8" and int(np.max(tags.get(339, 1))) == 1 and int(tags.get(284, 1)) == 1
     if plain and (
         (alone and found.bits == 8 and compression in PILLOWS.get(found.photometric, ()))
         or (one and found.bits == 1 and found.photometric in ("gray", "white-is-zero") and compression in FAX)

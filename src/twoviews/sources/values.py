@@ -102,6 +102,7 @@ def _meant(values: np.ndarray, found: PictureInfo, colours: bool) -> np.ndarray:
         return np.stack([y + 1.402 * r, y - 0.344136 * b - 0.714136 * r, y + 1.772 * b], axis=2)
     if kind in ("cielab", "icclab"):
         plain = np.ascontiguousarray(values.round().astype(np.uint8))
+        plain[..., 1:] ^= 128  # Pillow takes a and b as signed bytes
         return np.asarray(from_lab(Image.frombytes("LAB", plain.shape[1::-1], plain))).astype(np.float64)
     raise Unreadable(
         f"its colours are {kind}, which no reader here turns into RGB: --channels {found.channels} takes its channels as they are"
