@@ -137,14 +137,14 @@ def test_a_jpeg_is_never_decoded_smaller_than_its_smaller_crop():
             self.decoded = image.shape[-1]
             return image
 
-    views, found = Views(size=32), set()
+    views, found = Views(size=64), set()
     for n in range(24):
         keys, picture = np.array([n], np.uint64), Watched(Bytes(data), 0)
         views.crop_pairs([picture], keys)
         smaller = draw(view_keys(keys), np.array([512, 512]), np.array([512, 512]), views.config).box[:, 2:].min()
-        assert smaller * picture.decoded / 512 >= 32
+        assert smaller * picture.decoded / 512 >= 64
         found.add(picture.decoded)
-    assert len(found) >= 3  # and it is made use of
+    assert len(found) >= 2  # and it is made use of
 
 
 def test_a_file_is_described_once_for_its_size_and_its_pixels(monkeypatch):
