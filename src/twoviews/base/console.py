@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
+_details = False
 
 
 @cache
@@ -40,6 +41,18 @@ def mute() -> None:
 def say(message: str) -> None:
     """One message line on standard error; markup is not interpreted, so file names may hold anything."""
     err().print(plain(message), markup=False, soft_wrap=True)
+
+
+def show_details(wanted: bool) -> None:
+    """Whether from now on what `detail` is told is said (--debug)."""
+    global _details
+    _details = wanted
+
+
+def detail(message: str) -> None:
+    """One message line for those who ask how something was understood: which column, which links. Said with --debug only."""
+    if _details:
+        say(message)
 
 
 def plain(text: str) -> str:

@@ -131,7 +131,7 @@ def split_by_part(
     parts = {own: [name for name in names if part.get(name) == own] for own in PARTS}
     parts = {own: members for own, members in parts.items() if members}
     left = [name for name in names if not part.get(name)]
-    if len(parts) == 1 and not given:
+    if len(parts) == 1 and (not given or TRAIN in parts):
         parts = {ALL: next(iter(parts.values()))}
     return Split(parts, left)
 
