@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _details = False
+_told: set[str] = set()
 
 
 @cache
@@ -43,10 +44,18 @@ def say(message: str) -> None:
     err().print(plain(message), markup=False, soft_wrap=True)
 
 
-def show_details(wanted: bool) -> None:
-    """Whether from now on what `detail` is told is said (--debug)."""
+def say_once(message: str) -> None:
+    """A message that a command says once, however often it comes to it."""
+    if message not in _told:
+        _told.add(message)
+        say(message)
+
+
+def begin(details: bool) -> None:
+    """A command begins: what an earlier one of this process said may be said again; `details` says what `detail` is told (--debug)."""
     global _details
-    _details = wanted
+    _details = details
+    _told.clear()
 
 
 def detail(message: str) -> None:
