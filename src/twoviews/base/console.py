@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
-_details = False
+_command = _details = False
 _told: set[str] = set()
 
 
@@ -44,18 +44,18 @@ def say(message: str) -> None:
     err().print(plain(message), markup=False, soft_wrap=True)
 
 
-def say_once(message: str) -> None:
-    """A message that a command says once, however often it comes to it."""
-    if message not in _told:
+def begin(details: bool = False) -> None:
+    """A command begins: it says what it is told, and with `details` (--debug) what `detail` is. What an earlier one said may be said again."""
+    global _command, _details
+    _command, _details = True, details
+    _told.clear()
+
+
+def tell(message: str) -> None:
+    """A message that a command says once, however often it comes to it. Python callers are not told: they can ask."""
+    if _command and message not in _told:
         _told.add(message)
         say(message)
-
-
-def begin(details: bool) -> None:
-    """A command begins: what an earlier one of this process said may be said again; `details` says what `detail` is told (--debug)."""
-    global _details
-    _details = details
-    _told.clear()
 
 
 def detail(message: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..base.console import detail, say_once, track
+from ..base.console import detail, tell, track
 from ..base.errors import UserError, unknown
 from .config import READ, ReadConfig, Reading
 from .decode import as_channels
@@ -36,7 +36,7 @@ MEMORY_BYTES = 4 << 30  # … as long as they take no more than this
 class Pictures:
     """What a SPEC holds: splits by name (train, val, test, unlabelled, or just all), what could not be read, and what there is to say of the rest.
 
-    `test_on` is the part that evaluations are tested on: test, or val.
+    `test_on` is the part that evaluations are tested on: test, or val. `understood` is what commands say of them, in one line.
     """
 
     spec: str
@@ -44,6 +44,7 @@ class Pictures:
     skipped: list[tuple[str, str]]
     remarks: list[str] = dataclasses.field(default_factory=list)
     test_on: str = TEST
+    understood: str = ""
 
     @property
     def training(self) -> ImageSource:
@@ -121,7 +122,8 @@ def open_pictures(
             _add(pictures, split, source, config, in_memory)
         _align(pictures)
     _refuse(pictures, config)
-    say_once(f"{name}: {understood(pictures.splits, beside=beside, others=others, skipped=pictures.skipped, listed=listed)}")
+    pictures.understood = understood(pictures.splits, beside=beside, others=others, skipped=pictures.skipped, listed=listed)
+    tell(f"{name}: {pictures.understood}")
     for remark in pictures.remarks:
         detail(remark)
     return pictures

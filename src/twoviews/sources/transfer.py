@@ -19,7 +19,7 @@ from .find import find
 from .names import TRANSFER_SETS
 from .sets import known_set
 from .source import ImageSource, part
-from .spec import open_pictures
+from .spec import Pictures, open_pictures
 
 CALTECH_TRAINING = 30  # pictures of each class, the rest is the test part
 
@@ -54,8 +54,9 @@ def open_set(name: str, config: ReadConfig, channels: int = 3) -> TransferSet:
         test = pictures.test
         if test is None:
             train, test = held_out(pictures.labelled, 0.2, "transfer test")
-            return TransferSet(Path(name).name, "top1", train, None, test)
-        return TransferSet(Path(name).name, "top1", pictures.labelled, None, test)
+        else:
+            train = pictures.labelled
+        return TransferSet(Path(name).name, "top1", train, _chosen_on(pictures), test)
     try:
         train, validation, test = READERS[name](Path(config.root), channels, config.download)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -67,6 +68,13 @@ def open_set(name: str, config: ReadConfig, channels: int = 3) -> TransferSet:
     except OSError as error:
         raise UserError(f"{name} could not be read or downloaded: {error}") from error
     return TransferSet(name, METRICS[name], train, validation, test)
+
+
+def _chosen_on(pictures: Pictures) -> ImageSource | None:
+    """The validation part, where it has labels of the training part's classes."""
+    found = pictures.validation
+    fits = found is not None and found.labels is not None and list(found.classes) == list(pictures.labelled.classes)
+    return found if fits and not (found.labels < 0).any() else None
 
 
 def held_out(source: ImageSource, share: float, *key: int | str) -> tuple[ImageSource, ImageSource]:

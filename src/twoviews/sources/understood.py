@@ -37,11 +37,12 @@ def understood(
 def _labels(splits: dict[str, ImageSource]) -> str:
     """The classes, where the part that is learned from has labels."""
     source = next((splits[name] for name in ("train", "all") if name in splits), next(iter(splits.values())))
-    if source.labels is None or not len(source.classes):
+    if not len(source.classes):
         return " without labels"
     classes = list(source.classes)
     text = f", {len(classes):,} class{'es' if len(classes) > 1 else ''} ({shown(classes[:CLASSES], len(classes))})"
-    missing = int(np.count_nonzero(np.asarray(source.labels) < 0))
+    far = getattr(source, "blocks", None) is not None  # their labels are not fetched for this
+    missing = 0 if far or source.labels is None else int(np.count_nonzero(source.labels < 0))
     return text + (f", {missing:,} images without a label" if missing else "")
 
 
