@@ -79,7 +79,9 @@ def _walk(root: Path, start: str, found: Found, folders: list[str], seen: set[tu
             with os.scandir(root / folder) as entries:
                 for entry in entries:
                     name = entry.name
-                    if entry.is_dir(follow_symlinks=False):
+                    if entry.is_file(follow_symlinks=False) and name[name.rfind(".") :].lower() in SUFFIXES and not name.startswith("."):
+                        found.names.append(folder + name)  # most files, a million times: the rest is looked at closely
+                    elif entry.is_dir(follow_symlinks=False):
                         if _is_junk(name):
                             found.junk[name if name.lower() in JUNK else "hidden folders"] += 1
                         else:

@@ -15,7 +15,7 @@ from .config import Reading
 from .files import SUFFIXES, Files
 from .find import Found, find
 from .parts import ALL, NONE, TEST, TRAIN, VAL, Split, part_of, split_by_part
-from .understood import not_taken
+from .understood import images, not_taken
 
 
 def folder(root: Path, how: Reading, parts: Sequence[str] = ()) -> dict[str, Files]:
@@ -33,7 +33,7 @@ def folder(root: Path, how: Reading, parts: Sequence[str] = ()) -> dict[str, Fil
     else:
         if at:
             detail(f"the parts of {root} lie in {at}")
-        out = _of_parts(root / at, [name[len(at) :] for name in found.names if name.startswith(at)], split, how)
+        out = _of_parts(root / at, [name[len(at) :] for name in found.names if name.startswith(at)] if at else found.names, split, how)
         next(iter(out.values())).beside = tuple(_left_out(found.names, at, split))
     next(iter(out.values())).others = found.others
     return out
@@ -50,11 +50,11 @@ def _tops(names: Iterable[str], at: str) -> tuple[dict[str, bool], int]:
     flat: dict[str, bool] = {}
     loose = 0
     for name in names:
-        top, _, rest = name[len(at) :].partition("/")
-        if not rest or not name.startswith(at):
+        top, _, rest = (name[len(at) :] if name.startswith(at) else "").partition("/")
+        if not rest:
             loose += 1
-        else:
-            flat[top] = flat.get(top, False) or "/" not in rest
+        elif not flat.get(top):
+            flat[top] = "/" not in rest
     return flat, loose
 
 
@@ -125,7 +125,8 @@ def _of_parts(root: Path, names: list[str], split: Split, how: Reading) -> dict[
     out: dict[str, Files] = {}
     known: list[str] = []
     for part, folders in split.parts.items():
-        own = [name for name in names if name.startswith(tuple(f"{folder}/" for folder in folders))]
+        starts = tuple(f"{folder}/" for folder in folders)
+        own = [name for name in names if name.startswith(starts)]
         if len(folders) == 1:
             own = [name[len(folders[0]) + 1 :] for name in own]
             at, labels, classes = root / folders[0], *classes_of(own, known)
@@ -161,9 +162,9 @@ def _left_out(names: list[str], at: str, split: Split) -> Iterable[str]:
                 counts[top] = counts.get(top, 0) + 1
             else:
                 loose += 1
-    yield from (f"{count:,} images in {top}" for top, count in counts.items())
+    yield from (f"{images(count)} in {top}" for top, count in counts.items())
     if loose:
-        yield f"{loose:,} images beside the folders"
+        yield f"{images(loose)} beside the folders"
 
 
 def classes_of(names: Sequence[str], known: Collection[str] = ()) -> tuple[NDArray[np.int64] | None, list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from .folder import folder
 from .hub import hub
 from .listed import is_list, listed
 from .names import HUB, SETS, SHARDS, check_spec
-from .parts import ALL, TEST, TRAIN, UNLABELLED, VAL
+from .parts import ALL, PARTS, TEST, TRAIN, UNLABELLED, VAL
 from .sets import fingerprint, known_set
 from .shards import shards
 from .source import Encoded, ImageSource, Small, part
@@ -103,35 +102,33 @@ def open_pictures(
     check_spec(spec)
     name, how = str(spec), config.reading(channels, range)
     pictures = Pictures(name, {}, [], test_on=config.test_on)
-    beside: Sequence[str] = ()
-    others: Counter[str] = Counter()
+    sources: dict[str, Encoded] = {}
     if name in SETS:
-        _refuse_parts(name, config)
-        try:
-            pictures.splits |= {
-                k: dataclasses.replace(s, images=as_channels(s.images, channels))
-                for k, s in known_set(name, Path(config.root), config.download).items()
-            }
-        except Unreadable as error:
-            raise UserError(f"{name}: {error}") from error
+        pictures.splits |= _known(name, channels, config)
     else:
         sources = _parts(name, how, config)
-        beside = [text for source in sources.values() for text in source.beside]
-        others = sum((source.others for source in sources.values() if isinstance(source, Files)), others)
-        for split, source in sources.items():
-            _add(pictures, split, source, config, in_memory)
+        for split in sorted(sources, key=(*PARTS, ALL).index):
+            _add(pictures, split, sources[split], config, in_memory)
         _align(pictures)
     _refuse(pictures, config)
-    pictures.understood = understood(pictures.splits, beside=beside, others=others, skipped=pictures.skipped, listed=listed)
+    beside = [text for source in sources.values() for text in source.beside]
+    others = sum((source.others for source in sources.values() if isinstance(source, Files)), Counter[str]())
+    pictures.understood = understood(pictures.splits, beside, others, pictures.skipped, listed)
     tell(f"{name}: {pictures.understood}")
     for remark in pictures.remarks:
         detail(remark)
     return pictures
 
 
-def _refuse_parts(name: str, config: ReadConfig) -> None:
+def _known(name: str, channels: int, config: ReadConfig) -> dict[str, Small]:
+    """The parts of a known set, in these channels."""
     if config.parts:
         raise UserError(f"{name} has parts of its own: leave --parts away")
+    found = known_set(name, Path(config.root), config.download)
+    try:
+        return {split: dataclasses.replace(source, images=as_channels(source.images, channels)) for split, source in found.items()}
+    except Unreadable as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def _refuse(pictures: Pictures, config: ReadConfig) -> None:

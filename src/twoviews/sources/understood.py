@@ -14,24 +14,24 @@ CLASSES, ENDINGS = 3, 5  # names of classes, and endings of files, that the line
 
 
 def understood(
-    splits: dict[str, ImageSource],
-    *,
-    beside: Sequence[str] = (),
-    others: Counter[str] | None = None,
-    skipped: Sequence[tuple[str, str]] = (),
-    listed: str = "",
+    splits: dict[str, ImageSource], beside: Sequence[str], others: Counter[str], skipped: Sequence[tuple[str, str]], listed: str = ""
 ) -> str:
     """« 1,240 images, 3 classes (cat, dog, rabbit) in train 1,000 · val 120 · test 120; left out: 4 in docs; 3 files not taken: 2 .tga, 1 unreadable ».
 
     `beside`: what lies beside the parts and is left out. `others`: files that are no images, by their ending. `skipped`: what cannot be read, and why;
     `listed` is the file that lists it.
     """
-    text = f"{sum(len(source) for source in splits.values()):,} images{_labels(splits)}"
+    text = f"{images(sum(len(source) for source in splits.values()))}{_labels(splits)}"
     if len(splits) > 1 or "all" not in splits:
         text += " in " + " · ".join(f"{name} {len(source):,}" for name, source in splits.items())
     if beside:
         text += f"; left out: {', '.join(beside[:ENDINGS])}" + (", …" if len(beside) > ENDINGS else "")
-    return text + not_taken(others or Counter(), skipped, listed)
+    return text + not_taken(others, skipped, listed)
+
+
+def images(count: int) -> str:
+    """« 1 image », « 1,240 images »."""
+    return f"{count:,} image{'s' if count != 1 else ''}"
 
 
 def _labels(splits: dict[str, ImageSource]) -> str:
@@ -43,7 +43,7 @@ def _labels(splits: dict[str, ImageSource]) -> str:
     text = f", {len(classes):,} class{'es' if len(classes) > 1 else ''} ({shown(classes[:CLASSES], len(classes))})"
     far = getattr(source, "blocks", None) is not None  # their labels are not fetched for this
     missing = 0 if far or source.labels is None else int(np.count_nonzero(source.labels < 0))
-    return text + (f", {missing:,} images without a label" if missing else "")
+    return text + (f", {images(missing)} without a label" if missing else "")
 
 
 def not_taken(others: Counter[str], skipped: Sequence[tuple[str, str]] = (), listed: str = "") -> str:

@@ -20,6 +20,7 @@ from ..nets.head import Head, head
 from ..nets.names import encoder_file, of_library
 from ..optim.schedule import Schedule, official
 from ..sources.files import Files, kept
+from ..sources.parts import UNLABELLED
 from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures, open_pictures
 from .config import TrainConfig, resolve
@@ -78,6 +79,8 @@ def settings(
     early = resolve({}, given)
     pictures, source = _open(images, early, given, SKIPPED if out is not None else "")
     notes = list(pictures.remarks)
+    if UNLABELLED in pictures.splits and len(pictures.splits) > 1:
+        notes.append(f"learned from is the {UNLABELLED} part alone; --parts {UNLABELLED}=NAME adds others to it")
     if out is not None and (out / PICTURES).is_file() and isinstance(source, Files):
         before = kept(source, out / PICTURES)
         if before is not None and before is not source:
