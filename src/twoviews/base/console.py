@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -44,11 +45,16 @@ def say(message: str) -> None:
     err().print(plain(message), markup=False, soft_wrap=True)
 
 
-def begin(details: bool = False) -> None:
-    """A command begins: it says what it is told, and with `details` (--debug) what `detail` is. What an earlier one said may be said again."""
+@contextmanager
+def command(details: bool = False) -> Iterator[None]:
+    """What runs in the block is a command: it says what it is told (`tell`), and with `details` (--debug) how it understood it (`detail`)."""
     global _command, _details
     _command, _details = True, details
     _told.clear()
+    try:
+        yield
+    finally:
+        _command = _details = False
 
 
 def tell(message: str) -> None:
