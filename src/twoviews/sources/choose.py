@@ -58,3 +58,8 @@ def took(column: str, what: str, others: Sequence[str] = (), option: str = "") -
     if len(others) < 2:
         return f"{what}: the column {column!r}"
     return f"{what}: the column {column!r} of {', '.join(map(repr, others))} ({option} chooses)"
+
+
+def several(count: int, what: str) -> str:
+    """`1 row`, `1,200 rows`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

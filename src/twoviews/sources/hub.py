@@ -8,7 +8,7 @@ from typing import Any
 
 from ..base.errors import UserError
 from . import labels as of_labels
-from .choose import LABELS, column, rank, took
+from .choose import LABELS, column, rank, several, took
 from .config import ReadConfig, Reading
 from .names import HUB
 from .parts import split_by_part
@@ -61,7 +61,7 @@ def hub(spec: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
     return mapped(spec, found if isinstance(found, dict) else {"all": found}, how, config)
 
 
-def mapped(spec: str, splits: Mapping[str, Any], how: Reading, config: ReadConfig) -> dict[str, Encoded]:
+def mapped(spec: str, splits: Mapping[Any, Any], how: Reading, config: ReadConfig) -> dict[str, Encoded]:
     """Sources of the splits of a set of `datasets`, by part. All of them give the same numbers to the same labels. Raises UserError."""
     called = {str(split): data for split, data in splits.items()}
     split = split_by_part(called, config.parts, where=spec, what="split")
@@ -70,14 +70,15 @@ def mapped(spec: str, splits: Mapping[str, Any], how: Reading, config: ReadConfi
     image, remark = _image(spec, first.features, config)
     label = _label(spec, [data for _, _, data in taken], image, config)
     found = of_labels.numbered([_labels_of(name, data, label) for _, name, data in taken] if label else [])
+    missing = "" if label else f"{spec} has no column of labels that is called as usual (--label-column names one)"
     folder = Path(spec.removeprefix(HUB))
     out: dict[str, Encoded] = {}
     for part, names in split.parts.items():
         own = [i for i, (of, _, _) in enumerate(taken) if of == part]
         source = Mapped(_joined(spec, [taken[i][2] for i in own], image), how, image, folder)
-        source.labels, source.classes, source.no_labels = found.of(own), found.classes, found.why
+        source.labels, source.classes, source.no_labels = found.of(own), found.classes, found.why or missing
         source.remarks = [remark, *([took(label, "labels")] if label else []), *found.remarks, f"part {part}: {', '.join(names)}"]
-        source.beside = [f"{len(called[name]):,} images of the split {name}" for name in split.left]
+        source.beside = [f"{several(len(called[name]), 'row')} of the split {name}" for name in split.left]
         source.root_only = config.root_only
         out[part] = source
     return out

@@ -79,7 +79,7 @@ def numbered(columns: Sequence[Column]) -> Labels:
     remarks += [f"{c.where} has no column {name!r}: its {c.count:,} images have no label" for c in columns if c.values is None]
     number = {text: i for i, text in enumerate(classes)}
     lookup = iter(
-        np.array([*(number.get(text, -1) for text in own), -1], np.int64)[r.codes]  # code −1 is the last
+        np.array([*(-1 if text is None else number.get(text, -1) for text in own), -1], np.int64)[r.codes]  # code −1 is the last
         for r, own in zip(read, texts, strict=True)
     )
     numbers = [np.full(column.count, -1, np.int64) if column.values is None else next(lookup) for column in columns]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ..base.errors import UserError
 from . import labels as of_labels
-from .choose import LABELS, PATHS, SPLIT, column, tidy, took
+from .choose import LABELS, PATHS, SPLIT, column, several, tidy, took
 from .config import ReadConfig, Reading
 from .files import SUFFIXES, Files
 from .parts import ALL, NONE, part_of, split_by_part
@@ -31,7 +31,6 @@ FILE_NAME = "file_name"  # what Hugging Face's metadata calls the column of path
 class Rows:
     """What a list says: paths, and labels and values of its split where it has such columns."""
 
-    where: Path
     paths: list[str]
     labels: of_labels.Column
     splits: list[str] | None
@@ -81,18 +80,15 @@ def _metadata_in(folder: Path) -> Path | None:
 
 def read_rows(path: Path, config: ReadConfig, path_column: str = "") -> Rows:
     """A list as it is written. Raises UserError for one without paths, or that cannot be read."""
-    suffix, remarks = path.suffix.lower(), []
-    kept: pa.Table | None = None
-    if suffix == ".parquet":
-        names = _schema(path).names
+    remarks: list[str] = []
+    if path.suffix.lower() == ".parquet":
+        of_path, of_label, of_split = chosen = _chosen(path, _schema(path).names, config, path_column)
+        columns, labels = _of_parquet(path, chosen)
     else:
-        columns, remarks = (read_lines(path), []) if suffix == ".jsonl" else read_table(path, USUAL | {tidy(c) for c in _asked(config)})
-        names = list(columns)
-    of_path, of_label, of_split = _chosen(path, names, config, path_column)
-    wanted = list(dict.fromkeys(name for name in (of_path, of_label, of_split) if name))
-    if suffix == ".parquet":
-        kept = _parquet(path, wanted)
-        columns = {name: kept.column(name).to_pylist() for name in (of_path, of_split) if name}
+        lines = path.suffix.lower() == ".jsonl"
+        columns, remarks = (read_lines(path), []) if lines else read_table(path, USUAL | {tidy(name) for name in _asked(config)})
+        of_path, of_label, of_split = _chosen(path, list(columns), config, path_column)
+        labels = _of_text(path, of_label, columns.get(of_label, []))
     paths = [os.fsdecode(p) if isinstance(p, bytes) else "" if p is None else str(p) for p in columns[of_path]]
     empty = next((n for n, p in enumerate(paths) if not p), None)
     if not paths or empty is not None:
@@ -100,13 +96,9 @@ def read_rows(path: Path, config: ReadConfig, path_column: str = "") -> Rows:
     paths = [_there(path.parent, p) for p in paths]
     if config.root_only:
         _refuse_outside(path, paths)
-    values = kept.column(of_label) if kept is not None and of_label else None
-    if kept is None and of_label:
-        values = _chunked(path, of_label, [readable(v).strip() if isinstance(v, str) else v for v in columns[of_label]])
-    own_names = of_labels.class_names(kept.schema, of_label) if kept is not None and of_label else ()
     remarks += [took(name, what) for name, what in ((of_path, "paths"), (of_label, "labels"), (of_split, "parts")) if name]
     splits = ["" if v is None else readable(str(v)).strip() for v in columns[of_split]] if of_split else None
-    return Rows(path, paths, of_labels.Column(str(path), of_label, len(paths), values, own_names), splits, remarks)
+    return Rows(paths, dataclasses.replace(labels, count=len(paths)), splits, remarks)
 
 
 def _asked(config: ReadConfig) -> list[str]:
@@ -128,11 +120,14 @@ def _chosen(path: Path, names: list[str], config: ReadConfig, path_column: str) 
     return of_path, column(path, rest, config.label_column, LABELS, "label"), column(path, rest, config.split_column, SPLIT, "split")
 
 
-def _chunked(path: Path, name: str, values: list) -> pa.ChunkedArray:
+def _of_text(path: Path, name: str, values: Sequence) -> of_labels.Column:
+    if not name:
+        return of_labels.Column(str(path), "", 0, None)
     try:
-        return pa.chunked_array([pa.array(values)])
+        array = pa.array([readable(v).strip() if isinstance(v, str) else v for v in values])
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise UserError(f"{path}: the column {name!r} holds values of several types: {error}") from error
+    return of_labels.Column(str(path), name, 0, pa.chunked_array([array]))
 
 
 def _schema(path: Path) -> pa.Schema:
@@ -145,11 +140,17 @@ def _schema(path: Path) -> pa.Schema:
     return schema
 
 
-def _parquet(path: Path, names: list[str]) -> pa.Table:
+def _of_parquet(path: Path, chosen: tuple[str, str, str]) -> tuple[dict[str, list], of_labels.Column]:
+    """The columns of paths and splits as lists, and the labels."""
+    of_path, of_label, of_split = chosen
     try:
-        return pq.read_table(path, columns=names)
+        kept = pq.read_table(path, columns=list(dict.fromkeys(name for name in chosen if name)))
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path} cannot be read as Parquet: {error}") from error
+    columns = {name: kept.column(name).to_pylist() for name in (of_path, of_split) if name}
+    if not of_label:
+        return columns, of_labels.Column(str(path), "", 0, None)
+    return columns, of_labels.Column(str(path), of_label, 0, kept.column(of_label), of_labels.class_names(kept.schema, of_label))
 
 
 def _there(root: Path, name: str) -> str:
@@ -184,7 +185,7 @@ def _files(where: Path, root: Path, lists: Sequence[tuple[str, Rows]], how: Read
     for part, ids in parts.items():
         source = Files(root, [paths[i] for i in ids], None if labels is None else labels[ids], found.classes, how)
         source.no_labels = found.why or missing
-        source.remarks = [*(remark for _, rows in lists for remark in rows.remarks), *found.remarks]
+        source.remarks = [*dict.fromkeys(remark for _, rows in lists for remark in rows.remarks), *found.remarks]
         source.beside = beside
         out[part] = source
     return out
@@ -203,7 +204,7 @@ def by_values(where: Path, splits: list[str], config: ReadConfig) -> tuple[dict[
     kinds = np.array(splits, object)
     rows = {part: np.flatnonzero(np.isin(kinds, names)) for part, names in split.parts.items()}
     left = [*split.left, *([""] if counts[""] else [])]
-    return rows, [f"{counts[value]:,} rows {f'of the split {value}' if value else 'without a split'}" for value in left]
+    return rows, [f"{several(counts[value], 'row')} {f'of the split {value}' if value else 'without a split'}" for value in left]
 
 
 def is_list(path: Path, config: ReadConfig) -> bool:

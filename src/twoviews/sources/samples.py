@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..base.errors import UserError, nearest
-from .choose import AUXILIARY, BESIDE, IMAGES, LABELS, rank, words
+from .choose import AUXILIARY, BESIDE, IMAGES, LABELS, rank, several, words
 from .files import SUFFIXES, shown
 
 SCHEMA = pa.schema(
@@ -71,18 +71,23 @@ def look_through(path: Path, key: str = "") -> pa.Table:
         remarks.append(f"{path.name}: names hold dots, and files are one sample up to their last one")
     if twice := [name for name, count in collections.Counter(images).items() if count > 1]:
         remarks.append(
-            f"{path.name} holds {len(twice):,} names more than once, and all their files are taken ({shown(twice[:3], len(twice))})"
+            f"{path.name} holds {several(len(twice), 'name')} more than once, and all their files are taken ({shown(twice[:3], len(twice))})"
         )
     labels = [_label(sample) for sample, _ in chosen]
-    several = any(isinstance(label, list) for label in labels)
+    many = any(isinstance(label, list) for label in labels)
     rows = {
         "name": [os.fsencode(member.name) for _, member in chosen],
         "offset": [member.offset_data for _, member in chosen],
         "size": [member.size for _, member in chosen],
         "label": [-1] * len(chosen),
-        "class": [None if several or label is None else str(label).encode("utf-8", "surrogateescape") for label in labels],
+        "class": [None if many or label is None else str(label).encode("utf-8", "surrogateescape") for label in labels],
     }
-    return pa.table(rows, schema=SCHEMA.with_metadata({ABOUT: json.dumps({"remarks": remarks, "several": several}).encode()}))
+    return pa.table(rows, schema=SCHEMA.with_metadata({ABOUT: json.dumps({"remarks": remarks, "several": many}).encode()}))
+
+
+def escaped(name: str) -> str:
+    """A name as the JSON of a sample holds it: bytes that are no UTF-8 are shown as such."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo | Note]:
@@ -173,7 +178,7 @@ def _rank(ending: str) -> tuple[int, bool]:
 
 def _images(path: Path, samples: Sequence[Sample], key: str) -> tuple[list[tuple[Sample, tarfile.TarInfo]], list[str]]:
     """Each sample with its image, and remarks: the one whose ending is `key`, else the plain one. Samples with none but masks and the like are left out."""
-    endings = sorted({ending for sample in samples for ending in sample.images}, key=_rank)
+    endings = sorted(dict.fromkeys(ending for sample in samples for ending in sample.images), key=_rank)
     if key:
         if key not in endings:
             raise UserError(f"{path}: no image in it ends in {key!r}.{nearest(key, endings)} Endings are {', '.join(endings[:12])}")
@@ -193,6 +198,6 @@ def _images(path: Path, samples: Sequence[Sample], key: str) -> tuple[list[tuple
         remarks.append(f"{path.name}: several images a sample ({', '.join(endings[:8])}): {taken} is taken (--image-key chooses)")
     if len(chosen) < len(samples):
         remarks.append(
-            f"{path.name}: {len(samples) - len(chosen):,} samples have no image ending in {', '.join(wanted[:4])}, and are left out"
+            f"{path.name}: {several(len(samples) - len(chosen), 'sample')} without an image ending in {', '.join(wanted[:4])} left out"
         )
     return chosen, remarks

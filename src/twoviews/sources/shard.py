@@ -26,7 +26,7 @@ from .config import ShardConfig
 from .decode import as_channels
 from .errors import Unreadable
 from .files import SUFFIXES, sample
-from .samples import SCHEMA
+from .samples import SCHEMA, escaped
 from .shards import BESIDE, INDEX
 from .source import Encoded, EncodedPart, ImageSource
 from .spec import open_pictures
@@ -111,7 +111,7 @@ def write_shard(source: ImageSource, ids: np.ndarray, path: Path, classes: list[
                 offset = _add(archive, f"{key}{suffix}", data)
                 if label >= 0:
                     _add(archive, f"{key}.cls", str(label).encode())
-                about = {"name": _escaped(name), "class": None if class_name is None else _escaped(class_name)}
+                about = {"name": escaped(name), "class": None if class_name is None else escaped(class_name)}
                 _add(archive, f"{key}.json", json.dumps(about, ensure_ascii=False).encode())
                 own = None if class_name is None else os.fsencode(class_name)
                 for column, value in zip(SCHEMA.names, (os.fsencode(name), offset, len(data), label, own), strict=True):
@@ -124,11 +124,6 @@ def write_shard(source: ImageSource, ids: np.ndarray, path: Path, classes: list[
     own = {"count": len(ids), "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
     table = pa.table(rows, schema=SCHEMA.with_metadata({KEY: json.dumps(own).encode()}))
     write_whole(path.with_name(f"{path.name}{BESIDE}"), lambda part: pq.write_table(table, part))
-
-
-def _escaped(name: str) -> str:
-    """A name as JSON for other programs holds it: bytes that are no UTF-8 are shown as such."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> int:

@@ -29,13 +29,14 @@ from numpy.typing import NDArray
 from ..base.console import track
 from ..base.errors import RunError, UserError
 from ..base.files import write_whole
+from .choose import several
 from .config import ReadConfig, Reading
 from .errors import Unreadable
 from .labels import Column, Labels, numbered
 from .names import SHARDS, series
 from .parts import split_by_part
 from .patterns import expand, matching
-from .samples import ABOUT, SCHEMA, look_through
+from .samples import ABOUT, SCHEMA, escaped, look_through
 from .source import Encoded
 
 INDEX, BESIDE = "index.json", ".index.parquet"
@@ -230,7 +231,7 @@ def _looked_through(shard: Shard, store: Store, classes: Sequence[str], key: str
         with contextlib.suppress(RunError):  # a cache that cannot be written costs time only
             write_whole(kept, lambda part: pq.write_table(made, part))
     if classes:
-        number = {os.fsencode(name): i for i, name in enumerate(classes)}
+        number = {data: i for i, name in enumerate(classes) for data in (escaped(name).encode(), os.fsencode(name))}
         labels = pa.array([number.get(name, -1) for name in table.column("class").to_pylist()], pa.int64())
         table = table.set_column(SCHEMA.names.index("label"), "label", labels)
     return table
@@ -256,7 +257,8 @@ def shards(spec: str, how: Reading, config: ReadConfig) -> dict[str, Shards]:
 
 def _of_others(spec: str, urls: Sequence[str], how: Reading, store: Store, config: ReadConfig) -> dict[str, Shards]:
     """Shards without an index.json, looked through; by the parts that they are called after."""
-    called = {url: series(url.rsplit("/", 1)[-1], config.parts) for url in urls}
+    common = os.path.commonprefix(list(urls)).rpartition("/")[0]
+    called = {url: series(url.removeprefix(common).lstrip("/"), config.parts) for url in urls}
     split = split_by_part(called.values(), config.parts, where=spec, what="shard")
     taken = {own: [url for url in urls if called[url] in names] for own, names in split.parts.items()}
     urls = [url for own in taken.values() for url in own]
@@ -266,18 +268,20 @@ def _of_others(spec: str, urls: Sequence[str], how: Reading, store: Store, confi
         raise UserError(f"{spec}: {error}") from error
     abouts = [json.loads((table.schema.metadata or {}).get(ABOUT, b"{}")) for table in tables.values()]
     found = numbered([Column(url, ".cls or .json", len(table), table.column("class")) for url, table in tables.items()])
+    if all(table.column("class").null_count == len(table) for table in tables.values()):
+        found = Labels([], [], "these shards hold no .cls files, nor labels in .json files")
     if any(about.get("several") for about in abouts):
         found = Labels([], [], "there are several labels an image in the .json files of these shards")
     remarks = [*dict.fromkeys(remark for about in abouts for remark in about.get("remarks", ())), *found.remarks]
     names = pa.chunked_array([chunk for table in tables.values() for chunk in table.column("name").chunks])
     if (twice := len(names) - pc.count_distinct(names).as_py()) and len(urls) > 1:  # type: ignore[attr-defined]
-        remarks.append(f"{twice:,} names of images are there more than once in these shards; all are taken")
+        remarks.append(f"{several(twice, 'name')} of images more than once in these shards, and all are taken")
     out = {}
     for part, own in taken.items():
         source = Shards([Shard(url, len(tables[url])) for url in own], found.classes, how, store, config.image_key)
         source._labels = found.of([urls.index(url) for url in own])
         source.no_labels, source.remarks = found.why, remarks
-        source.beside = [f"{list(called.values()).count(name)} shards {name}" for name in split.left]
+        source.beside = [f"{several(list(called.values()).count(name), 'shard')} {name}" for name in split.left]
         out[part] = source
     return out
 

@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 
 from ..base.errors import UserError
 from . import labels as of_labels
-from .choose import LABELS, SPLIT, column, rank, tidy, took
+from .choose import LABELS, SPLIT, column, rank, several, tidy, took
 from .config import ReadConfig, Reading
 from .errors import Unreadable
 from .files import SUFFIXES
 from .listed import by_values
 from .names import series
 from .parts import ALL, part_of, split_by_part
-from .schema import found_images, image_columns, is_label, is_text
+from .schema import found_images, image_columns, is_label, is_text, read_schema
 from .source import Encoded, part
 
 IN_MEMORY = 4 << 30  # bytes of Parquet files up to which they are held in memory; larger ones are read by row groups
@@ -131,19 +131,22 @@ class Groups(Rows):
 
 
 def parquet_files(root: Path) -> list[Path]:
-    """The Parquet files of a folder and of those in it, hidden ones left out; none where a folder on the way holds image files and no Parquet with images."""
-    waiting, found = [root], []
+    """The Parquet files with images of a folder and of those in it, hidden ones left out; none where there are image files and no Parquet with images."""
+    waiting, found, others = [root], [], []
     while waiting:
         folder = waiting.pop(0)
         with os.scandir(folder) as entries:
             seen = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries if not e.name.startswith("."))
-        own = [folder / name for name, is_folder in seen if not is_folder and name.lower().endswith(".parquet")]
-        pictures = any(os.path.splitext(name)[1].lower() in SUFFIXES for name, is_folder in seen if not is_folder)  # noqa: PTH122 (many files)
-        if pictures and not any(image_columns(_schema(str(file), None)) for file in own):
+        files = [name for name, is_folder in seen if not is_folder]
+        own = [folder / name for name in files if name.lower().endswith(".parquet")]
+        schemas = {file: read_schema(str(file)) for file in own}
+        images = [file for file, schema in schemas.items() if schema is None or image_columns(schema)]  # what cannot be read is named later
+        if not images and any(os.path.splitext(name)[1].lower() in SUFFIXES for name in files):  # noqa: PTH122 (many files)
             return found
-        found += own
+        found += images
+        others += own
         waiting += [folder / name for name, is_folder in seen if is_folder]
-    return found
+    return found or others
 
 
 def table(path: Path, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
@@ -155,6 +158,9 @@ def table(path: Path, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
     large = sum(file.stat().st_size for file in files) > IN_MEMORY
     root = path.parent if path.is_file() else path
     out = tables([str(file) for file in files], str(root), how, config, large=large)
+    if path.is_dir() and (others := sum(1 for _ in path.rglob("*.parquet")) - len(files)) > 0:
+        for source in out.values():
+            source.beside = [*source.beside, f"{several(others, 'Parquet file')} without images"]
     return _by_column(out, files, config, large) if list(out) == [ALL] else out
 
 
@@ -175,6 +181,7 @@ def tables(files: Sequence[str], root: str, how: Reading, config: ReadConfig, *,
         wanted = [*([] if large else [image]), *([label] if label in schemas[file].names else [])]
         read[file] = _read(file, wanted, filesystem)
     found = of_labels.numbered([_labels_in(file, schemas[file], label, read[file]) for file in files] if label else [])
+    missing = "" if label else f"{files[0]} has no column of labels that is called as usual (--label-column names one)"
     remarks = [remark, *([took(label, "labels")] if label else []), *found.remarks]
     out: dict[str, Encoded] = {}
     for own, members in taken.items():
@@ -183,9 +190,13 @@ def tables(files: Sequence[str], root: str, how: Reading, config: ReadConfig, *,
             source = Groups(members, image, how, filesystem)
         else:
             source = Table([Path(file) for file in members], [read[file].column(image) for file in members], how)
-        source.labels, source.classes, source.no_labels = found.of([files.index(file) for file in members]), found.classes, found.why
+        source.labels, source.classes, source.no_labels = (
+            found.of([files.index(file) for file in members]),
+            found.classes,
+            found.why or missing,
+        )
         source.remarks = remarks
-        source.beside = [f"{list(called.values()).count(name)} files {name}" for name in split.left]
+        source.beside = [f"{several(list(called.values()).count(name), 'file')} {name}" for name in split.left]
         source.folders = [Path(root), *dict.fromkeys(Path(file).parent for file in members)] if filesystem is None else []
         source.root_only = config.root_only
         out[own] = source

@@ -17,8 +17,7 @@ from .choose import tidy
 DELIMITERS = ",;\t|"
 LOOKED_AT = 50  # rows that decide the delimiter
 BOMS = (
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 QUOTES = ({}, {"doublequote": False, "escapechar": "\\"})  # "" within quotes, else \"
 
@@ -62,14 +61,14 @@ def _decoded(path: Path) -> tuple[str, list[str]]:
         raise UserError(f"{path} cannot be read as a table: {error}") from error
     encoding = next((name for bom, name in BOMS if data.startswith(bom)), None) or _without_bom(data)
     if encoding == "utf-8":
-        text = data.decode("utf-8", "surrogateescape")
+        text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
         bad = re.search("[\udc80-\udcff]", text)
         if bad is None:
             return text, []
         line = text.count("\n", 0, bad.start()) + 1
         return text, [f"{path.name} is not UTF-8 (first in line {line}): such fields are read as Windows-1252"]
     try:
-        return data.decode(encoding, "surrogateescape" if encoding == "utf-8-sig" else "strict"), [f"{path.name} is read as {encoding}"]
+        return data.decode(encoding), [f"{path.name} is read as {encoding.upper()}"]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} begins as {encoding} and is damaged at byte {error.start:,}: save it as UTF-8") from error
 
