@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import unicodedata
@@ -52,14 +53,19 @@ def metadata(root: Path, how: Reading, config: ReadConfig) -> dict[str, Files]:
             if rows.splits is None and all("/" in name for name in rows.paths) and all(part_of(top) for top in set(tops)):
                 rows.splits = tops
             return _files(found, base, [("", rows)], how, config)
-        folders = sorted(p.name for p in base.iterdir() if p.is_dir() and part_of(p.name)) if base.is_dir() else []
-        each = {name: found for name in folders if (found := _metadata_in(base / name))}
+        each = {name: found for name in _part_folders(base) if (found := _metadata_in(base / name))}
         if each:
             lists = [(name, read_rows(found, config, FILE_NAME)) for name, found in each.items()]
             for name, rows in lists:
                 rows.splits = [name] * len(rows.paths)
             return _files(base, base, lists, how, config)
     return {}
+
+
+def _part_folders(base: Path) -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(base) as entries:  # said where image files are looked for
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and part_of(entry.name))
+    return []
 
 
 def _metadata_in(folder: Path) -> Path | None:
@@ -71,8 +77,11 @@ def _metadata_in(folder: Path) -> Path | None:
             schema = read_schema(str(path))
             named = bool(schema) and FILE_NAME in schema.names
         else:
-            with path.open("rb") as file:
-                named = FILE_NAME.encode() in file.readline().replace(b"\0", b"")
+            try:
+                with path.open("rb") as file:
+                    named = FILE_NAME.encode() in file.readline().replace(b"\0", b"")
+            except OSError:
+                named = True  # what is wrong with it is said where it is read
         if named:
             return path
     return None

@@ -257,7 +257,7 @@ def shards(spec: str, how: Reading, config: ReadConfig) -> dict[str, Shards]:
 
 def _of_others(spec: str, urls: Sequence[str], how: Reading, store: Store, config: ReadConfig) -> dict[str, Shards]:
     """Shards without an index.json, looked through; by the parts that they are called after."""
-    common = os.path.commonprefix(list(urls)).rpartition("/")[0]
+    common = os.path.commonprefix(list(urls)).rpartition("/")[0]  # noqa: RUF071 (up to the last slash; of URLs too)
     called = {url: series(url.removeprefix(common).lstrip("/"), config.parts) for url in urls}
     split = split_by_part(called.values(), config.parts, where=spec, what="shard")
     taken = {own: [url for url in urls if called[url] in names] for own, names in split.parts.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter, OrderedDict
@@ -135,17 +136,24 @@ def parquet_files(root: Path) -> list[Path]:
     waiting, found, others = [root], [], []
     while waiting:
         folder = waiting.pop(0)
-        with os.scandir(folder) as entries:
-            seen = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries if not e.name.startswith("."))
-        files = [name for name, is_folder in seen if not is_folder]
-        own = [folder / name for name in files if name.lower().endswith(".parquet")]
-        schemas = {file: read_schema(str(file)) for file in own}
+        own, folders, pictures = [], [], False
+        with contextlib.suppress(PermissionError), os.scandir(folder) as entries:  # said where image files are looked for
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                elif entry.name.lower().endswith(".parquet"):
+                    own.append(folder / entry.name)
+                else:
+                    pictures = pictures or os.path.splitext(entry.name)[1].lower() in SUFFIXES  # noqa: PTH122 (many files)
+        schemas = {file: read_schema(str(file)) for file in sorted(own)}
         images = [file for file, schema in schemas.items() if schema is None or image_columns(schema)]  # what cannot be read is named later
-        if not images and any(os.path.splitext(name)[1].lower() in SUFFIXES for name in files):  # noqa: PTH122 (many files)
+        if pictures and not images:
             return found
         found += images
-        others += own
-        waiting += [folder / name for name, is_folder in seen if is_folder]
+        others += schemas
+        waiting += [folder / name for name in sorted(folders)]
     return found or others
 
 
