@@ -146,8 +146,11 @@ class Header:
 def header(file: bytes | Path, how: Reading = RGB) -> Header:
     """The header of a picture file or its bytes; a file is read no further than it must. Raises Unreadable with the reason."""
     start = file[:132] if isinstance(file, bytes) else _read(file, 132)
-    read = dicom.dicom_shape if dicom.is_dicom(start) else scientific.npy_shape if scientific.reader(start) else None
+    read = scientific.npy_shape if scientific.reader(start) else None
     with _explained(how):
+        if dicom.is_dicom(start):
+            info = dicom.dicom_info(_whole(file), how)
+            return Header(info.height, info.width, info.frames)
         if read is not None:
             return Header(*read(_whole(file), how)[:2])
         try:
