@@ -152,7 +152,7 @@ def _frame(found, info: PictureInfo) -> np.ndarray:
     """The stored values of the first frame: (H, W), or (H, W, 3) as RGB; only this frame is decoded."""
     from pydicom.pixels import get_decoder
 
-    from . import dicom_codecs  # noqa: F401 (adds what pydicom has no decoder for)
+    from . import dicom_codecs  # adds what pydicom has no decoder for
 
     syntax = found.file_meta.TransferSyntaxUID
     native = not syntax.is_compressed or syntax == DEFLATED
