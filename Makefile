@@ -35,12 +35,12 @@ bench: .venv/bench
 .venv/ready: pyproject.toml requirements/pins.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[dev]" -c requirements/pins.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e ".[dev]" -c requirements/pins.txt
 	touch $@
 
 .venv/bench: .venv/ready
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[bench]" -c requirements/pins.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e ".[bench]" -c requirements/pins.txt
 	touch $@
 
 clean:
-	rm -rf .venv runs site
+	rm -rf .venv site

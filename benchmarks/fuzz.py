@@ -36,7 +36,7 @@ from twoviews.sources.listed import listed
 from twoviews.sources.shards import Shard, Shards, Store, expand, look_through, read_index
 from twoviews.training import checkpoint
 from twoviews.training.log import read_log
-from twoviews.training.run import Run
+from twoviews.training.run import Run, checkpoints
 from twoviews.training.skipped import write_skipped
 
 WORDS = [
@@ -120,7 +120,7 @@ def seeds(folder: Path) -> dict[str, tuple[list[bytes], Callable[[bytes], Any]]]
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     checkpoint.save(folder, 1, model, optimizer, {"x": 1}, 0)
-    saved = checkpoint.existing(folder)[0]
+    saved = checkpoints(folder)[0]
     shard = io.BytesIO()
     with tarfile.open(fileobj=shard, mode="w") as archive:
         for name, data in (("a.jpg", files[0]), ("a.cls", b"1"), ("../../b.png", files[1]), ("b.json", b"{}")):

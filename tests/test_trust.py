@@ -24,7 +24,7 @@ from twoviews.base.console import plain
 from twoviews.sources.boxes import open_boxes
 from twoviews.sources.config import ReadConfig
 from twoviews.sources.spec import open_pictures
-from twoviews.training import checkpoint
+from twoviews.training.run import checkpoints
 
 PACKAGE = Path(tv.__file__).parent
 FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
@@ -68,7 +68,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
 def test_a_malicious_checkpoint(run, name, tmp_path):
-    saved = checkpoint.existing(run.path)[-1]
+    saved = checkpoints(run.path)[-1]
     payload = pickle.dumps(Evil())
     sound = (saved / name).read_bytes()
     zipped = io.BytesIO()

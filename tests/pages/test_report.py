@@ -110,7 +110,7 @@ def test_facts(trained):
 
 
 def test_page(trained):
-    page = report(trained / "run", map="pca", workers=0)
+    page = report(trained / "run", workers=0)
     assert page == trained / "run" / "report.html"
     text = page.read_text(encoding="utf-8")
     assert len(text) < 3e6
@@ -129,12 +129,12 @@ def test_page(trained):
     assert data["map"]["classes"] == sorted(CLASSES)
     assert len(data["map"]["loss"]) == 90
     assert all(n not in near for n, near in enumerate(data["map"]["near"]))
-    again = report(trained / "run", trained / "again.html", map="pca", workers=0).read_text(encoding="utf-8")
+    again = report(trained / "run", trained / "again.html", workers=0).read_text(encoding="utf-8")
     assert again == text
 
 
 def test_umap_places_equal_points_each_time(trained):
-    first, second = (report(trained / "run", trained / f"{n}.html", workers=0).read_text() for n in "ab")
+    first, second = (report(trained / "run", trained / f"{n}.html", map="umap", workers=0).read_text() for n in "ab")
     assert first == second
     assert "UMAP" in first
 
@@ -171,7 +171,7 @@ def test_deleted_pictures_are_left_out(trained, tmp_path):
     shutil.copytree(trained / "pictures", tmp_path / "pictures")
     for file in sorted((tmp_path / "pictures").rglob("*.png"))[::3]:
         file.unlink()
-    text = report(trained / "run", tmp_path / "page.html", images=str(tmp_path / "pictures"), map="pca", workers=0).read_text()
+    text = report(trained / "run", tmp_path / "page.html", images=str(tmp_path / "pictures"), workers=0).read_text()
     assert "Map of 60 pictures" in text
 
 
@@ -199,7 +199,7 @@ def test_command_line(trained, tmp_path):
 def test_a_missing_extra_says_how_to_install(trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(UserError, match=r"pip install \"twoviews\[report\]\""):
-        report(trained / "run", trained / "none.html", workers=0)
+        report(trained / "run", trained / "none.html", map="umap", workers=0)
     assert not (trained / "none.html").exists()
 
 

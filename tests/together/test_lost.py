@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from twoviews.training import checkpoint
+from twoviews.training.run import checkpoints
 
 from .test_together import train
 
@@ -29,7 +30,7 @@ def bytes_of(run: Path) -> bytes:
 
 def wait_for(run: Path, step: int, *processes: subprocess.Popen) -> None:
     deadline = time.monotonic() + 300
-    while not any(checkpoint.number(saved) >= step for saved in checkpoint.existing(run)):
+    while not any(checkpoint.number(saved) >= step for saved in checkpoints(run)):
         assert time.monotonic() < deadline
         assert all(process.poll() is None for process in processes)
         time.sleep(0.1)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from twoviews.nets.encoder import encoder, save_encoder
 from twoviews.training import checkpoint
 from twoviews.training.log import read_log
+from twoviews.training.run import checkpoints
 
 from ..evaluate.test_detect import squares
 
@@ -69,7 +70,7 @@ def test_a_process_dies_and_another_number_goes_on(tmp_path):
     )
     try:
         deadline = time.monotonic() + 200
-        while len(checkpoint.existing(out)) < 2:
+        while len(checkpoints(out)) < 2:
             assert time.monotonic() < deadline
             assert started.poll() is None, started.stderr.read()
             time.sleep(0.2)
@@ -85,7 +86,7 @@ def test_a_process_dies_and_another_number_goes_on(tmp_path):
     assert "another process of this run ended" in messages or "stopped by SIGTERM" in messages  # torchrun's signal may be faster
     assert "The same command goes on from" in messages
     assert not any(p.is_running() for p in workers)
-    reached = checkpoint.number(checkpoint.existing(out)[-1])
+    reached = checkpoint.number(checkpoints(out)[-1])
     goes_on = subprocess.run(
         [sys.executable, *train(out, *options)], capture_output=True, text=True, timeout=200, check=False, env={**os.environ, "RANK": "0"}
     )
@@ -115,7 +116,7 @@ def test_signals_stop_all_at_the_same_step(tmp_path):
     finally:
         started.kill()
     assert messages.count("stopped by SIGTERM after step") == 1
-    assert len(checkpoint.existing(out)) == 1
+    assert len(checkpoints(out)) == 1
 
 
 def test_a_batch_that_does_not_divide(tmp_path):

@@ -20,6 +20,7 @@ import twoviews as tv
 from twoviews.sources.shard import shard
 from twoviews.training import checkpoint
 from twoviews.training.log import read_log
+from twoviews.training.run import checkpoints
 from twoviews.training.skipped import write_skipped
 from twoviews.views.pipeline import Views
 
@@ -132,7 +133,7 @@ def test_a_killed_run_goes_on_at_once(photos, tmp_path):
         first = subprocess.Popen(command, stderr=said)
         try:
             deadline = time.monotonic() + 120
-            while not checkpoint.existing(tmp_path / "run"):
+            while not checkpoints(tmp_path / "run"):
                 assert time.monotonic() < deadline
                 assert first.poll() is None
                 time.sleep(0.05)
@@ -230,7 +231,7 @@ def test_a_poisoned_batch_stops_before_anything_is_saved(photos, tmp_path):
     assert "encoder." in text
     run = tv.Run(tmp_path / "run")
     step = int(text.split("step ")[1].split(":")[0])
-    assert checkpoint.number(checkpoint.existing(run.path)[-1]) == step - 1  # the good one is there, and goes on
+    assert checkpoint.number(checkpoints(run.path)[-1]) == step - 1  # the good one is there, and goes on
     again = tv.train(photos, tmp_path / "run", views=Views(size=16), **{**TINY, "checkpoint_every": 1})
     assert again.finished()
 
@@ -246,7 +247,7 @@ def test_steps_that_are_not_finite_may_be_left_out(photos, tmp_path, capfd):
     assert {entry["step"] for entry in run.log("step")} == set(range(1, 7)) - {line["step"]}
     for tensor in run.encoder().state_dict().values():
         assert torch.isfinite(tensor.float()).all()
-    state = json.loads((checkpoint.existing(run.path)[-1] / "state.json").read_text())
+    state = json.loads((checkpoints(run.path)[-1] / "state.json").read_text())
     assert state["left_out"] == 1
 
 
@@ -273,7 +274,7 @@ def test_a_rate_of_a_million_stops_and_leaves_no_broken_checkpoint(photos, tmp_p
     }
     with pytest.raises(tv.RunError, match=r"not finite|the loss is"):
         tv.train(photos, tmp_path / "run", **{**options, "monitor_every": 30})
-    for saved in checkpoint.existing(tmp_path / "run"):
+    for saved in checkpoints(tmp_path / "run"):
         from safetensors.torch import load_file
 
         assert all(torch.isfinite(t.float()).all() for t in load_file(saved / "model.safetensors").values())
@@ -296,7 +297,7 @@ def test_a_disk_that_is_really_full(photos, tmp_path):
         assert "could not write" in done.stderr
         assert "No space left" in done.stderr
         assert "Traceback" not in done.stderr
-        saved = checkpoint.existing(small / "run")
+        saved = checkpoints(small / "run")
         assert saved
         assert not list((small / "run").rglob(".*.part"))
         subprocess.run(["mount", "-o", "remount,size=50m", str(small)], check=True)

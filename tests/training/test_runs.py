@@ -21,13 +21,14 @@ from torch import nn
 import twoviews as tv
 from twoviews.training import checkpoint
 from twoviews.training.log import read_log
+from twoviews.training.run import checkpoints
 
 SMALL = {"recipe": "digits", "batch": 128, "width": 0.25, "epochs": 3, "monitor_every": 1, "monitor_images": 300, "log_every": 2}
 
 
 def hashes(run: Path) -> dict[str, str]:
     """sha256 of every tensor file that a run leaves."""
-    files = [run / "encoder.safetensors", run / "head.safetensors", *sorted(checkpoint.existing(run)[-1].glob("*.safetensors"))]
+    files = [run / "encoder.safetensors", run / "head.safetensors", *sorted(checkpoints(run)[-1].glob("*.safetensors"))]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -85,7 +86,7 @@ def test_a_run_holds_everything(never_killed):
     encoder = run.encoder()
     assert not encoder.training
     assert encoder(torch.rand(2, 1, 12, 12)).shape == (2, encoder.num_features)
-    assert len(checkpoint.existing(never_killed)) <= 2
+    assert len(checkpoints(never_killed)) <= 2
 
 
 def test_the_same_command_again_does_nothing(never_killed, capfd):
@@ -100,9 +101,9 @@ def test_killed_at_random_moments_it_ends_in_the_same_bits(never_killed, tmp_pat
     out, random_moment, kills = tmp_path / "killed", random.Random(0), 0
     for _ in range(3):
         process = subprocess.Popen([*COMMAND, "--out", str(out)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        began, before = time.time(), len(checkpoint.existing(out)) and checkpoint.number(checkpoint.existing(out)[-1])
+        began, before = time.time(), len(checkpoints(out)) and checkpoint.number(checkpoints(out)[-1])
         while process.poll() is None and time.time() - began < 90:
-            done = checkpoint.existing(out)
+            done = checkpoints(out)
             if done and checkpoint.number(done[-1]) > before:
                 time.sleep(random_moment.uniform(0, 0.1))
                 process.kill()
@@ -130,7 +131,7 @@ def test_signals_leave_a_checkpoint(never_killed, tmp_path, number, code):
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "The same command goes on" in err
-    assert len(checkpoint.existing(out)) == 1
+    assert len(checkpoints(out)) == 1
     subprocess.run(command, check=True, capture_output=True)
     assert hashes(out) == hashes(never_killed)
 
@@ -185,7 +186,7 @@ def test_a_loss_that_is_not_finite_stops(tmp_path):
 
     with pytest.raises(tv.RunError, match=r"step 1: the loss is (nan|inf|-inf), the gradient.s norm nan \(largest: encoder.*pictures \d+"):
         tv.train("digits", tmp_path / "run", loss=broken, **SMALL)
-    assert not checkpoint.existing(tmp_path / "run")
+    assert not checkpoints(tmp_path / "run")
     assert not (tmp_path / "run" / "encoder.safetensors").exists()
 
 
@@ -230,7 +231,7 @@ def test_a_signal_to_the_whole_group(photos, tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert "Traceback" not in err
-    assert len(checkpoint.existing(tmp_path / "run")) == 1
+    assert len(checkpoints(tmp_path / "run")) == 1
 
 
 def test_init_from_a_run(photos, tmp_path, never_killed):
@@ -360,7 +361,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
         assert done.returncode == 1, done.stderr
         assert "No space left" in done.stderr
         assert "Traceback" not in done.stderr
-        left = checkpoint.existing(small / "run")
+        left = checkpoints(small / "run")
         for path in left:
             assert {p.name for p in path.iterdir()} == {"model.safetensors", "optimizer.safetensors", "state.json"}
     finally:

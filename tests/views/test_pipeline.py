@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torchvision.transforms.v2.functional as TF
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from twoviews.base.errors import UserError
 from twoviews.sources.source import Picture, Small
 from twoviews.training.recipes import RECIPES
 from twoviews.views.config import ViewConfig
+from twoviews.views.crop import central_box
 from twoviews.views.evaluation import evaluation_view
 from twoviews.views.pipeline import Views
 
@@ -101,6 +103,14 @@ def test_settings_out_of_range():
             Views(**wrong)
     with pytest.raises(TypeError):
         Views(siz=3)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(300, 200, 64), (40, 36, 32), (50, 50, 224), (128, 128, 112), (33, 77, 32)])
+def test_evaluation_view_is_torchvisions_resize_to_the_bit(height, width, size):
+    images = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    box = (0, 0, height, width) if size <= 32 else central_box(height, width)
+    want = TF.resized_crop(images.float() / 255, *box, [size, size], TF.InterpolationMode.BICUBIC, antialias=True).clamp(0, 1)
+    assert torch.equal(evaluation_view(images, size), want)
 
 
 def test_evaluation_view():

@@ -19,7 +19,9 @@ class ReportConfig(ReadConfig):
 
     images: str = setting("", "the pictures to show, a SPEC; none: those of the training, where they still are")
     points: int = setting(2000, "pictures on the map, drawn from these by seed; 0: a page without pictures")
-    map: Literal["umap", "pca"] = setting("umap", "how h becomes a map: UMAP (twoviews[report]), or the first two principal components")
+    map: Literal["pca", "umap"] = setting(
+        "pca", "how h becomes a map: pca (two principal components, at once), or umap (clearer groups, half a minute more; twoviews[report])"
+    )
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", free=True)
     workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense", free=True)
     seed: int = setting(0, "what all random numbers are keyed by")

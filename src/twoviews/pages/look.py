@@ -176,7 +176,7 @@ def place(unit: Tensor, config: ReportConfig) -> tuple[list[list[float]], str]:
                 warnings.simplefilter("ignore")  # UMAP says that a seed costs it its threads
                 from umap import UMAP
         except ImportError as error:
-            raise UserError('a map by UMAP needs umap-learn: pip install "twoviews[report]". Or take --map pca') from error
+            raise UserError('a map by UMAP needs umap-learn: pip install "twoviews[report]". Without --map umap the map shows principal components') from error
         say(f"placing {len(unit):,} pictures by UMAP")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

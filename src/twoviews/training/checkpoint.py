@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ..base.errors import UserError
 from ..base.files import read_json, write_whole
+from .run import checkpoints
 
 
 def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep_every: int) -> None:
@@ -27,14 +27,9 @@ def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimize
         (part / "state.json").write_text(json.dumps({**state, "step": step, "optimizer": values}) + "\n")
 
     write_whole(run / "checkpoints" / f"step-{step:08d}", fill)
-    for old in existing(run)[:-2]:
+    for old in checkpoints(run)[:-2]:
         if not keep_every or number(old) % keep_every:
             shutil.rmtree(old)
-
-
-def existing(run: Path) -> list[Path]:
-    """The whole checkpoints of a RUN, oldest first. Halves left by a kill have other names."""
-    return sorted(path for path in (run / "checkpoints").glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
 
 
 def number(path: Path) -> int:

@@ -12,7 +12,7 @@ from ..base.errors import RunError
 from ..sources.loader import Batch, reader_lost
 from . import checkpoint
 from .plan import Plan
-from .run import Run
+from .run import Run, checkpoints
 from .step import NotFinite, Step
 
 
@@ -27,7 +27,7 @@ def explained(plan: Plan, run: Run) -> Iterator[None]:
         if found := reader_lost(error):
             raise found from error
         if processes.lost(error):
-            saved = checkpoint.existing(run.path)
+            saved = checkpoints(run.path)
             where = f"from step {checkpoint.number(saved[-1]):,}" if saved else "from its beginning: no checkpoint had been written"
             raise RunError(
                 f"another process of this run ended or cannot be reached any more; this is process {processes.rank()} of {processes.world()}. "

@@ -21,6 +21,7 @@ from ..base.errors import RunError
 from ..nets.batchnorm import Across
 from . import checkpoint
 from .progress import Bar
+from .run import checkpoints
 from .signals import Signals, Stopped
 
 CHECKPOINT_SECONDS = 120
@@ -53,7 +54,7 @@ class Fit:
 
         Raises Stopped after a signal, RunError for a loss that is not finite.
         """
-        saved = checkpoint.existing(self.folder) if self.folder else []
+        saved = checkpoints(self.folder) if self.folder else []
         state = (
             checkpoint.load(saved[-1], self.model, self.optimizer, "sum", "history") if saved else {"step": 0, "sum": 0.0, "history": []}
         )

@@ -41,7 +41,7 @@ from .log import Log, Silent
 from .monitors import Monitor, looks
 from .plan import PICTURES, Plan, prepare
 from .progress import Progress
-from .run import Run, claim
+from .run import Run, checkpoints, claim
 from .signals import Signals, Stopped
 from .skipped import list_lost, write_skipped
 from .step import Loss, NotFinite, PairMaker, Step
@@ -140,7 +140,7 @@ class Trainer:
 
     def resume(self) -> Log:
         """Weights, optimizer, sums and log of the newest checkpoint."""
-        saved, start = checkpoint.existing(self.run.path), 0
+        saved, start = checkpoints(self.run.path), 0
         if saved:
             state = checkpoint.load(saved[-1], self.model, self.step.optimizer, "log_bytes", "loss_sum", "summed", "left_out", "looked")
             self.done, start = state["step"], state["log_bytes"]

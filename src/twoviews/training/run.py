@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import UserError
 from ..base.files import read_json, write_json
-from ..nets.base import Encoder
-from ..nets.encoder import load_encoder
 from ..nets.names import WEIGHTS
-from . import checkpoint
 from .config import TrainConfig, differences
 from .log import read_log
+
+if TYPE_CHECKING:
+    from ..nets.base import Encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Run:
 
     def encoder(self) -> Encoder:
         """The last epoch's encoder, in evaluation mode."""
+        from ..nets.encoder import load_encoder  # what only reads a RUN needs no torch
+
         return load_encoder(self.path)
 
     @property
@@ -59,8 +62,13 @@ class Run:
 
     def finished(self) -> bool:
         """Whether the last step has been saved."""
-        done = checkpoint.existing(self.path)
+        done = checkpoints(self.path)
         return bool(done) and bool(read_json(done[-1] / "state.json").get("finished"))
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The whole checkpoints of a RUN, oldest first. Halves left by a kill have other names."""
+    return sorted(path for path in (run / "checkpoints").glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
 
 
 def claim(path: Path, config: TrainConfig, source: dict[str, Any]) -> Run:

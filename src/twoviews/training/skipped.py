@@ -6,7 +6,6 @@ import csv
 import json
 from pathlib import Path
 
-from ..base import processes
 from ..base.files import write_whole
 
 SKIPPED = "skipped.csv"
@@ -14,6 +13,8 @@ SKIPPED = "skipped.csv"
 
 def list_lost(run: Path, lost: dict[str, str]) -> None:
     """What any process could not read since the beginning goes into the list. Called by all at the same step."""
+    from ..base import processes  # with torch; what reads the list needs none
+
     found = [json.loads(text) for text in processes.texts(json.dumps(lost))]
     merged = {name: f"during the run: {reason}" for own in found for name, reason in own.items()}
     if merged and processes.rank() == 0:

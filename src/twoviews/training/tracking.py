@@ -4,7 +4,9 @@ WANDB_PROJECT, MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME). A run that goes on 
 
 from __future__ import annotations
 
+import itertools
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +16,7 @@ from ..base.files import read_json, write_json
 
 TRACKERS = ("wandb", "mlflow")
 RECORDS = "tracking.json"  # of a RUN: the record of each tracker that the run goes on in
+_count = itertools.count()  # of the event files of this process
 
 
 class Board(Protocol):
@@ -50,22 +53,38 @@ def boards(run: Path, config: dict[str, Any], step: int) -> list[Board]:
 
 
 class TensorBoard:
-    """Event files in RUN/tensorboard; what stood behind the step is taken back."""
+    """Event files in RUN/tensorboard; what stood behind the step is taken back.
+
+    Written with TensorBoard's own messages and framing: torch's SummaryWriter loads TensorFlow wherever that is installed, which takes seconds.
+    """
 
     def __init__(self, run: Path, step: int):
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self.writer = SummaryWriter(str(run / "tensorboard"), purge_step=step or None)
+        self.event, self.summary = Event, Summary
+        folder = run / "tensorboard"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time_ns() // 10**9:010d}.{socket.gethostname()}.{os.getpid()}.{next(_count)}"
+        self.file = (folder / name).open("wb")
+        self.writer = RecordWriter(self.file)
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if step:
+            self._write(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
+
+    def _write(self, event: Any) -> None:
+        self.writer.write(event.SerializeToString())
 
     def scalars(self, figures: dict[str, float], step: int) -> None:
-        for name, value in figures.items():
-            self.writer.add_scalar(name, value, step)
+        values = [self.summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        self._write(self.event(wall_time=time.time(), step=step, summary=self.summary(value=values)))
 
     def flush(self) -> None:
-        self.writer.flush()
+        self.file.flush()
 
     def close(self) -> None:
-        self.writer.close()
+        self.file.close()
 
 
 class WandB:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torchvision.transforms.v2.functional as TF
+import torch.nn.functional as F
 from torch import Tensor
 
 from .crop import central_box, crop_resize
@@ -25,4 +25,8 @@ def evaluation_view(images: Tensor, size: int, resize: str = "antialias") -> Ten
     if resize != "antialias":
         return crop_resize(x, np.tile(np.array(box), (len(x), 1)), size, resize).clamp(0, 1)
     top, left, h, w = box
-    return TF.resized_crop(x, top, left, h, w, [size, size], TF.InterpolationMode.BICUBIC, antialias=True).clamp(0, 1)
+    x = x[..., top : top + h, left : left + w]
+    if (h, w) != (size, size):
+        # what torchvision's resize does to floats; importing torchvision would double the start of every command
+        x = F.interpolate(x, (size, size), mode="bicubic", align_corners=False, antialias=True)
+    return x.clamp(0, 1)
