@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
+_details = False
+_told: set[str] = set()
 
 
 @cache
@@ -40,6 +42,26 @@ def mute() -> None:
 def say(message: str) -> None:
     """One message line on standard error; markup is not interpreted, so file names may hold anything."""
     err().print(plain(message), markup=False, soft_wrap=True)
+
+
+def say_once(message: str) -> None:
+    """A message that a command says once, however often it comes to it."""
+    if message not in _told:
+        _told.add(message)
+        say(message)
+
+
+def begin(details: bool) -> None:
+    """A command begins: what an earlier one of this process said may be said again; `details` says what `detail` is told (--debug)."""
+    global _details
+    _details = details
+    _told.clear()
+
+
+def detail(message: str) -> None:
+    """One message line for those who ask how something was understood: which column, which links. Said with --debug only."""
+    if _details:
+        say(message)
 
 
 def plain(text: str) -> str:

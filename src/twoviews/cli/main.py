@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError, UnknownOptionError
 
-from ..base.console import plain
+from ..base.console import begin, plain
 from ..base.errors import TwoviewsError, nearest
 from . import (
     bench,
@@ -44,7 +44,7 @@ app = App(
     name="twoviews",
     version=version("twoviews"),
     help_format="plaintext",  # markdown's renderer alone takes a tenth of a second to load
-    help="SimCLR: unlabelled pictures in, a measured image encoder out. --debug with any verb shows where an error came from.",
+    help="SimCLR: unlabelled pictures in, a measured image encoder out. --debug with any verb says how its images were understood, and where an error came from.",
 )
 for verb in (
     train,
@@ -81,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
+    begin(debug)
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

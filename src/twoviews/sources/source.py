@@ -55,13 +55,15 @@ def shrinks(source: ImageSource) -> bool:
 class Encoded:
     """Pictures that lie somewhere as the bytes of their files, and are decoded when they are read. A kind of source says where the bytes are.
 
-    `blocks` are the bounds of pictures that are read cheaply together, for sources too large or too far away for any order.
+    `blocks` are the bounds of pictures that are read cheaply together, for sources too large or too far away for any order. `beside` says what was found
+    with them and not taken, in words such as "12 rows of the split foo", for the line that says what was understood.
     """
 
     how: Reading
     labels: NDArray[np.int64] | None = None
     classes: Sequence[str] = ()
     blocks: NDArray[np.int64] | None = None
+    beside: Sequence[str] = ()
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..base import draws as rng
 from ..base.errors import UserError, nearest
 from .config import ReadConfig, Reading
-from .files import Files, find
+from .files import Files
+from .find import find
 from .names import TRANSFER_SETS
 from .sets import known_set
 from .source import ImageSource, part
@@ -120,7 +121,7 @@ def birdsnap(root: Path, channels: int, download: bool) -> Parts:
     base = root / "birdsnap"
     lines = (base / "test_images.txt").read_text(encoding="utf-8").split("\n")
     test = {line.strip() for line in lines if "/" in line}
-    paths = find(base / "images")
+    paths = find(base / "images").names
     classes = sorted({path.split("/")[0] for path in paths})
     number = {name: i for i, name in enumerate(classes)}
 
@@ -154,7 +155,7 @@ def caltech101(root: Path, channels: int, download: bool) -> Parts:
     base = root / "caltech101" / "101_ObjectCategories"
     if not base.is_dir():
         raise FileNotFoundError(2, "missing", str(base))
-    paths = find(base)
+    paths = find(base).names
     classes = sorted({path.split("/")[0] for path in paths})
     labels = np.array([classes.index(path.split("/")[0]) for path in paths], np.int64)
     whole, chosen = Files(base, paths, labels, classes, Reading(channels)), []
