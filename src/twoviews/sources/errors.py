@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..base.errors import TwoviewsError
 
+INSTALL = "uv pip install 'twoviews[scientific]'"
+
 
 class Unreadable(TwoviewsError):
     """One picture that cannot be read; the message is the reason."""
