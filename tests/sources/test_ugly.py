@@ -160,48 +160,6 @@ def test_own_channels(channels, format, tmp_path):
         read_file(path, Reading(other))
 
 
-def _dicom(path, pixels, **tags):
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    file.Rows, file.Columns, file.SamplesPerPixel = pixels.shape[-2], pixels.shape[-1], 1
-    file.BitsAllocated, file.BitsStored, file.HighBit = 16, 12, 11
-    file.PixelRepresentation, file.PhotometricInterpretation = int(pixels.dtype.kind == "i"), "MONOCHROME2"
-    for name, value in tags.items():
-        setattr(file, name, value)
-    file.PixelData = pixels.tobytes()
-    file.save_as(path, enforce_file_format=True)
-
-
-def test_dicom(tmp_path):
-    ramp = np.linspace(0, 4095, 20 * 30).reshape(20, 30).astype(np.uint16)
-    _dicom(tmp_path / "plain.dcm", ramp)
-    plain = read_file(tmp_path / "plain.dcm", Reading(1))
-    assert plain.shape == (1, 20, 30)
-    assert np.abs(plain[0].numpy() - ramp / 4095 * 255).max() <= 0.51
-    _dicom(tmp_path / "negative.dcm", ramp, PhotometricInterpretation="MONOCHROME1")
-    assert (read_file(tmp_path / "negative.dcm", Reading(1)) == 255 - plain).all()
-    _dicom(tmp_path / "ct.dcm", ramp, RescaleSlope="1", RescaleIntercept="-1024")
-    units = ramp.astype(float) - 1024
-    window = read_file(tmp_path / "ct.dcm", Reading(1, "-1000:400"))[0].numpy()
-    assert np.abs(window - ((units + 1000) / 1400 * 255).clip(0, 255)).max() <= 0.51
-    _dicom(tmp_path / "own.dcm", ramp, RescaleSlope="1", RescaleIntercept="-1024", WindowCenter="40", WindowWidth="400")
-    own = read_file(tmp_path / "own.dcm", Reading(1))[0].numpy()
-    assert own[units < -170].max() == 0
-    assert own[units > 250].min() == 255
-    _dicom(tmp_path / "several.dcm", np.stack([ramp, ramp]), NumberOfFrames=2)
-    with pytest.raises(Unreadable, match="2 frames"):
-        read_file(tmp_path / "several.dcm")
-    (tmp_path / "cut.dcm").write_bytes((tmp_path / "plain.dcm").read_bytes()[:700])
-    with pytest.raises(Unreadable):
-        read_file(tmp_path / "cut.dcm")
-
-
 def test_awkward_names(shared_data, tmp_path):
     """The names of names.txt, links and special files: what can be read is, nothing hangs, nothing outside is followed into."""
     plain = (shared_data / "ugly" / "plain.jpg").read_bytes()

@@ -1,30 +1,39 @@
-"""Pictures with boxes: VOC folders (Annotations/*.xml) and COCO JSON. Every fault of an annotation is named with its file."""
+"""Images with boxes: VOC folders, COCO's .json, YOLO's data.yaml. Every fault of an annotation is named with its file; one line says what was understood."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import xml.etree.ElementTree as ElementTree
+import os
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base import draws as rng
+from ..base.console import say, track
 from ..base.errors import UserError
+from .annotation import TEST, TRAIN, VALIDATION, WHOLE, Annotated, Noted, place
+from .coco import coco, coco_files
 from .config import Reading
 from .decode import read_file
 from .errors import Unreadable
-from .files import SUFFIXES
+from .files import shown
+from .voc import voc, voc_files
+from .yolo import yolo, yolo_file
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-SHARES = (0.7, 0.15)  # of pictures, for training and validation, where no split is given
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what damaged annotations make of code
-SLACK = 2.0  # pixels that a box may pass the border, and is then cut
+SHARES = (0.7, 0.15)  # of images, for training and validation, where no parts are given
+KINDS = "a VOC folder (Annotations, JPEGImages), COCO's .json or a folder of them, or YOLO's data.yaml"
+CLASSES = 5  # that the line has room for
+TURNED = {  # what place() counts → how it is told
+    "turned": "{} turned by EXIF, and the boxes with them",
+    "as shown": "{} turned by EXIF, and the boxes are those of the turned images, by their stated sizes",
+    "taken as stored": "{} turned by EXIF, and the boxes with them: no stated size says that they are of the turned images",
+}
 
 
 @dataclasses.dataclass
@@ -64,169 +73,89 @@ class Boxes:
 
 
 def open_boxes(path: str | Path, channels: int = 3, seed: int = 0) -> dict[str, Boxes]:
-    """train, validation and test of a VOC folder, a COCO JSON file, or a folder of COCO JSON files (train*.json, val*.json, test*.json).
+    """train, validation and test of a VOC folder, a COCO .json or a folder of them, or YOLO's data.yaml or its folder; one line says what was understood.
 
-    Splits: ImageSets/Main/*.txt or the files' names; without them a keyed 70 / 15 / 15 %. Raises UserError for whatever is wrong, with the file.
+    Parts are those of the set; without any, a keyed 70 / 15 / 15 %. Raises UserError for whatever is wrong, with the file.
     """
-    path = Path(path)
+    found = _annotated(Path(path))
+    counts = Counter[str]()
+    first: list[str] = []
+    parts = {part: _boxes(noted, found.classes, channels, counts, first) for part, noted in found.parts.items()}
+    if not any(map(len, (labels for boxes in parts.values() for labels in boxes.labels))):
+        raise UserError(f"{path} has no boxes")
+    whole = parts.get(WHOLE)
+    missing = [name for name in (VALIDATION, TEST) if name not in parts and whole is None]
+    made = _split(whole, seed) if whole is not None else _complete(parts, seed)
+    say(_understood(found, made, whole is not None, missing, counts, first))
+    return made
+
+
+def _annotated(path: Path) -> Annotated:
     if not path.exists():
-        raise UserError(f"{path} does not exist: boxes come from a VOC folder (Annotations, JPEGImages) or a COCO .json")
+        raise UserError(f"{path} does not exist: boxes come from {KINDS}")
     if path.is_file():
-        return _split(_coco([path], channels)[path], None, seed)
-    if (path / "Annotations").is_dir():
-        return _voc(path, channels, seed)
-    files = sorted({*path.glob("*.json"), *path.glob("annotations/*.json")})
-    if not files:
-        raise UserError(f"{path} holds no boxes: neither a folder Annotations with .xml (VOC) nor a .json (COCO)")
-    found = _coco(files, channels)
-    parts: dict[str, Boxes] = {}
-    for file, boxes in found.items():
-        name = next((part for word, part in (("train", TRAIN), ("val", VALIDATION), ("test", TEST)) if word in file.stem), None)
-        if name:
-            parts[name] = boxes
-    if not parts or len(found) == 1:
-        return _split(next(iter(found.values())), None, seed)
-    return _complete(parts, seed)
+        if path.suffix.lower() in (".yaml", ".yml"):
+            return yolo(path)
+        found = coco(path.parent, [path]) if path.suffix.lower() == ".json" else None
+        if found is None:
+            raise UserError(f"{path} holds no boxes: they come from {KINDS}")
+        return found
+    described = yolo_file(path)
+    if described:
+        return yolo(described)
+    names = voc_files(path)
+    if not any(name.lower().startswith("annotations/") for name in names):
+        files, beside = coco_files(path)
+        found = coco(path, files, beside) if files else None
+        if found is not None:
+            return found
+    if not names:
+        raise UserError(f"{path} holds no boxes: neither .xml (VOC), nor a .json (COCO), nor a data.yaml (YOLO)")
+    return voc(path, names)
 
 
-def _voc(root: Path, channels: int, seed: int) -> dict[str, Boxes]:
-    files = sorted((root / "Annotations").glob("*.xml"))
-    if not files:
-        raise UserError(f"{root / 'Annotations'} holds no .xml")
-    found = [_voc_file(file) for file in files]
-    classes = sorted({name for _, names, _ in found for name in names})
-    if not classes:
-        raise UserError(f"no annotation in {root / 'Annotations'} has an object")
-    number = {name: i for i, name in enumerate(classes)}
-    pictures = root / ("JPEGImages" if (root / "JPEGImages").is_dir() else ".")
-    paths = [_picture(pictures, file, name) for file, (name, _, _) in zip(files, found, strict=True)]
-    whole = Boxes(
-        pictures,
-        paths,
-        [b for _, _, b in found],
-        [np.array([number[n] for n in names], np.int64) for _, names, _ in found],
+def _boxes(found: list[Noted], classes: list[str], channels: int, counts: Counter[str], first: list[str]) -> Boxes:
+    """Look at each image's header, and lay its boxes into it. Adds to `counts`, and to `first` the first file with a box of no area."""
+    how, number = Reading(channels), {name: i for i, name in enumerate(classes)}
+    with ThreadPoolExecutor() as pool:
+        placed = list(track(pool.map(lambda noted: place(noted, how), found), "looking at images", len(found)))
+    for noted, (_, _, own) in zip(found, placed, strict=True):
+        if own["flat"] and not first:
+            first.append(noted.where)
+        counts.update(own)
+    folder = Path(os.path.commonpath([noted.image.parent for noted in found])) if found else Path()
+    return Boxes(
+        folder,
+        [noted.image.relative_to(folder).as_posix() for noted in found],
+        [boxes[fine] for boxes, fine, _ in placed],
+        [np.array([number[n] for n in noted.names], np.int64)[fine] for noted, (_, fine, _) in zip(found, placed, strict=True)],
         classes,
         channels,
     )
-    lists = {name: root / "ImageSets" / "Main" / f"{name}.txt" for name in ("train", "val", "test")}
-    stems = {file.stem: i for i, file in enumerate(files)}
-    named = {
-        part: _ids(lists[name], stems) for name, part in (("train", TRAIN), ("val", VALIDATION), ("test", TEST)) if lists[name].is_file()
-    }
-    return _split(whole, named or None, seed)
 
 
-def _ids(file: Path, stems: dict[str, int]) -> list[int]:
-    names = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
-    missing = [name for name in names if name not in stems]
-    if missing:
-        raise UserError(f"{file} names {len(missing)} pictures without an annotation, the first: {missing[0]}")
-    return [stems[name] for name in names]
+def _understood(found: Annotated, parts: dict[str, Boxes], split: bool, missing: list[str], counts: Counter[str], first: list[str]) -> str:
+    """« VOC: 364 images in train 205 · validation 87 · test 72, 3 classes (Platelets, RBC, WBC), 4,888 boxes; … »."""
+    own = {name: parts[name] for name in (TRAIN, VALIDATION, TEST) if name != TEST or parts[TEST] is not parts[VALIDATION]}
+    images, boxes = (sum(len(b) for b in own.values()), sum(len(labels) for b in own.values() for labels in b.labels))
+    some = shown(found.classes[:CLASSES], len(found.classes))
+    text = f"boxes as in {found.kind}: {_count(images, 'image')} in {' · '.join(f'{name} {len(b):,}' for name, b in own.items())}"
+    text += f", {_count(len(found.classes), 'class', 'es')} ({some}), {_count(boxes, 'box', 'es')}"
+    notes = ["parts drawn here, as the set has none"] if split else []
+    notes += ["validation drawn from train"] if VALIDATION in missing else []
+    notes += ["no test part: tested on validation, by which nothing is chosen"] if TEST in missing else []
+    notes += [f"{_count(counts['empty'], 'image')} without a box"] if counts["empty"] else []
+    left = [*found.left, *([f"{_count(counts['flat'], 'box', 'es')} of no area (first in {first[0]})"] if first else [])]
+    notes += [f"left out: {', '.join(left)}"] if left else []
+    notes += [text.format(_count(counts[key], "image")) for key, text in TURNED.items() if counts[key]]
+    return "; ".join([text, *notes])
 
 
-def _voc_file(file: Path) -> tuple[str, list[str], NDArray[np.float32]]:
-    """File name, class names and boxes of one XML. VOC counts pixels from 1."""
-    try:
-        tree = ElementTree.parse(file).getroot()
-        size = tree.find("size")
-        width, height = (float(size.findtext(k, "0")) for k in ("width", "height")) if size is not None else (0.0, 0.0)
-        names, boxes = [], []
-        for item in tree.iter("object"):
-            box = item.find("bndbox")
-            name = item.findtext("name")
-            if box is None or not name:
-                raise UserError(f"{file}: an object has no name or no bndbox")
-            names.append(name.strip())
-            boxes.append([float(box.findtext(k, "nan")) for k in ("xmin", "ymin", "xmax", "ymax")])
-    except (ElementTree.ParseError, *DAMAGE) as error:
-        raise UserError(f"{file} is no VOC annotation: {error}") from error
-    values = np.array(boxes, np.float32).reshape(-1, 4)
-    values[:, :2] -= 1
-    return tree.findtext("filename", file.stem).strip(), names, inside(values, width, height, file)
+def _count(number: int, what: str, more: str = "s") -> str:
+    return f"{number:,} {what}{more if number != 1 else ''}"
 
 
-def inside(boxes: NDArray[np.float32], width: float, height: float, where: Any) -> NDArray[np.float32]:
-    """Boxes cut at the border, of which a box may pass SLACK pixels. Raises UserError for boxes outside or without an area."""
-    if not np.isfinite(boxes).all():
-        raise UserError(f"{where}: a box lacks a coordinate")
-    if width and len(boxes):
-        out = (boxes[:, :2] < -SLACK).any(1) | (boxes[:, 2] > width + SLACK) | (boxes[:, 3] > height + SLACK)
-        if out.any():
-            raise UserError(f"{where}: the box {boxes[out][0].tolist()} lies outside the picture of {width:g} x {height:g} pixels")
-        boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
-    flat = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
-    if flat.any():
-        raise UserError(f"{where}: the box {boxes[flat][0].tolist()} has no area")
-    return boxes.astype(np.float32)
-
-
-def _picture(folder: Path, annotation: Path, name: str) -> str:
-    """The picture of an annotation: the name it gives, or its own with a picture's ending."""
-    for found in (folder / name, *(folder / f"{annotation.stem}{suffix}" for suffix in sorted(SUFFIXES))):
-        if found.is_file() and found.suffix.lower() in SUFFIXES:
-            return found.name
-    raise UserError(f"{annotation}: its picture {name} is not in {folder}")
-
-
-def _coco(files: list[Path], channels: int) -> dict[Path, Boxes]:
-    out: dict[Path, Boxes] = {}
-    classes: list[str] | None = None
-    for file in files:
-        try:
-            found = _coco_file(file, channels)
-        except DAMAGE as error:
-            raise UserError(f"{file} is no COCO annotation: {type(error).__name__} {error}") from error
-        if classes is not None and found.classes != classes:
-            raise UserError(f"{file} has other categories than {files[0]}")
-        classes = list(found.classes)
-        out[file] = found
-    return out
-
-
-def _coco_file(file: Path, channels: int) -> Boxes:
-    data = json.loads(file.read_text(encoding="utf-8"))
-    categories = {c["id"]: str(c["name"]) for c in data["categories"]}
-    number = {k: i for i, k in enumerate(sorted(categories))}
-    images = [(image["id"], str(image["file_name"]), image.get("width") or 0, image.get("height") or 0) for image in data["images"]]
-    boxes: dict[Any, list] = {image: [] for image, *_ in images}
-    for item in data["annotations"]:
-        if not item.get("iscrowd"):
-            x, y, w, h = map(float, item["bbox"])
-            boxes[item["image_id"]].append(([x, y, x + w, y + h], number[item["category_id"]]))
-    paths = [name for _, name, _, _ in images]
-    folder = _coco_folder(file, paths)
-    values = [
-        inside(np.array([b for b, _ in boxes[image]], np.float32).reshape(-1, 4), float(width), float(height), f"{file}, {name}")
-        for image, name, width, height in images
-    ]
-    labels = [np.array([n for _, n in boxes[image]], np.int64) for image, *_ in images]
-    if not any(map(len, labels)):
-        raise UserError(f"{file} has no boxes")
-    return Boxes(folder, paths, values, labels, [categories[k] for k in sorted(categories)], channels)
-
-
-def _coco_folder(file: Path, paths: list[str]) -> Path:
-    """Where the pictures of a COCO file lie: beside it, in images/, in a folder of its name, or one folder up."""
-    if not paths:
-        raise UserError(f"{file} lists no pictures")
-    split = file.stem.removeprefix("instances_")
-    near = (
-        file.parent,
-        file.parent / "images",
-        file.parent / split,
-        file.parent.parent,
-        file.parent.parent / split,
-        file.parent.parent / "images",
-    )
-    for folder in near:
-        if (folder / paths[0]).is_file():
-            return folder
-    raise UserError(f"{file}: its first picture {paths[0]} is not found beside it, in images/, {split}/, or a folder above")
-
-
-def _split(whole: Boxes, named: dict[str, list[int]] | None, seed: int) -> dict[str, Boxes]:
-    if named is not None and TRAIN in named:
-        return _complete({name: whole.take(ids) for name, ids in named.items()}, seed)
+def _split(whole: Boxes, seed: int) -> dict[str, Boxes]:
     order = rng.permutation(len(whole), "boxes", seed).tolist()
     a, b = round(SHARES[0] * len(whole)), round(sum(SHARES) * len(whole))
     return _complete(
@@ -237,7 +166,7 @@ def _split(whole: Boxes, named: dict[str, list[int]] | None, seed: int) -> dict[
 def _complete(parts: dict[str, Boxes], seed: int) -> dict[str, Boxes]:
     """Validation from the training part where there is none, test from validation."""
     if TRAIN not in parts:
-        raise UserError("there is no training part: a COCO file with train in its name, or ImageSets/Main/train.txt")
+        raise UserError("there is no training part: a file or folder called train, or ImageSets/Main/train.txt")
     if VALIDATION not in parts:
         train = parts[TRAIN]
         order = rng.permutation(len(train), "boxes validation", seed).tolist()

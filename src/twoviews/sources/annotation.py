@@ -1,0 +1,116 @@
+"""What annotations say of one image, and where its boxes lie in the image as it is read: turned with it, cut at its border."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.errors import UserError
+from .config import Reading
+from .decode import info
+from .errors import Unreadable
+
+TRAIN, VALIDATION, TEST, WHOLE = "train", "validation", "test", "all"
+OF_PART = {"train": TRAIN, "val": VALIDATION, "test": TEST}  # what parts.part_of calls them
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what damaged annotations make of code
+ROUNDED = 0.01  # pixels by which a box of no area may seem to end before it begins
+SLACK = 2.0  # pixels that a box may pass the border, and is then cut
+
+
+@dataclasses.dataclass
+class Noted:
+    """Boxes (k, 4) of one image as left, top, right, bottom, in pixels from 0 or in `shares` of the sides, and the names of their classes.
+
+    `where` is the file that says it, `size` the (width, height) that it states; 0 where it states none.
+    """
+
+    image: Path
+    where: str
+    boxes: NDArray[np.float64]
+    names: list[str]
+    size: tuple[float, float] = (0.0, 0.0)
+    shares: bool = False
+
+
+@dataclasses.dataclass
+class Annotated:
+    """A set as its files have it: the images of each part (one part WHOLE where it has none), classes in their order, and what was left out."""
+
+    kind: str
+    parts: dict[str, list[Noted]]
+    classes: list[str]
+    left: list[str] = dataclasses.field(default_factory=list)
+
+
+# stored (x, y) → upright, by the EXIF orientation; w and h are the stored sides
+TURNS: dict[int, Callable[..., tuple]] = {
+    2: lambda x, y, w, h: (w - x, y),
+    3: lambda x, y, w, h: (w - x, h - y),
+    4: lambda x, y, w, h: (x, h - y),
+    5: lambda x, y, w, h: (y, x),
+    6: lambda x, y, w, h: (h - y, x),
+    7: lambda x, y, w, h: (h - y, w - x),
+    8: lambda x, y, w, h: (y, w - x),
+}
+
+
+def turned(boxes: NDArray[np.float64], orientation: int, width: float, height: float) -> NDArray[np.float64]:
+    """Boxes of a stored image of these sides → those of the upright one."""
+    if orientation not in TURNS:
+        return boxes
+    a, b = (np.stack(TURNS[orientation](boxes[:, i], boxes[:, i + 1], width, height), 1) for i in (0, 2))
+    return np.concatenate([np.minimum(a, b), np.maximum(a, b)], 1)
+
+
+def place(noted: Noted, how: Reading) -> tuple[NDArray[np.float32], NDArray[np.bool_], Counter[str]]:
+    """Boxes (k, 4) in the pixels of the upright image, which of them have an area, and what is to be counted. Raises UserError for what cannot be.
+
+    A stated size says which image the annotation means: the stored one, or the upright one. Where it says neither, the stored one is meant.
+    """
+    try:
+        found = info(noted.image, how)
+    except Unreadable as error:
+        raise UserError(f"{noted.where}: its image {noted.image} cannot be read: {error}") from error
+    stored, upright = (found.stored[1], found.stored[0]), (found.width, found.height)
+    stated = (round(noted.size[0]), round(noted.size[1])) if all(side > 0 for side in noted.size) else None
+    if stated not in (None, stored, upright):
+        raise UserError(
+            f"{noted.where} states {stated[0]} x {stated[1]} pixels, the image {noted.image} has {upright[0]} x {upright[1]}: "
+            "its boxes are of another image, or it was resized"
+        )
+    as_shown = stated == upright != stored
+    width, height = upright if as_shown else stored
+    boxes = noted.boxes * np.array([width, height] * 2) if noted.shares else noted.boxes
+    flat = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+    boxes = inside(boxes, flat, width, height, noted.where)
+    flat |= (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])  # what lay in the slack alone
+    counts = Counter({"flat": int(flat.sum()), "empty": int(flat.all())})
+    if found.orientation in TURNS and len(boxes):
+        counts["as shown" if as_shown else "turned" if stated not in (None, upright) else "taken as stored"] += 1
+    if not as_shown:
+        boxes = turned(boxes, found.orientation, width, height)
+    return boxes.astype(np.float32), ~flat, counts
+
+
+def inside(boxes: NDArray[np.float64], flat: NDArray[np.bool_], width: float, height: float, where: str) -> NDArray[np.float64]:
+    """Boxes cut at the border, of which a box may pass SLACK pixels; those without an area are left as they are.
+    Raises UserError for boxes outside, or with their corners exchanged.
+    """
+    if not np.isfinite(boxes).all():
+        raise UserError(f"{where}: a box lacks a coordinate")
+    backwards = (boxes[:, 2:] < boxes[:, :2] - ROUNDED).any(1)
+    if backwards.any():
+        raise UserError(f"{where}: the box {_rounded(boxes[backwards][0])} has no area: it ends before it begins")
+    out = ~flat & ((boxes[:, :2] < -SLACK).any(1) | (boxes[:, 2] > width + SLACK) | (boxes[:, 3] > height + SLACK))
+    if out.any():
+        raise UserError(f"{where}: the box {_rounded(boxes[out][0])} lies outside the picture of {width:g} x {height:g} pixels")
+    return np.clip(boxes, 0, np.array([width, height, width, height]))
+
+
+def _rounded(box: NDArray[np.float64]) -> list[float]:
+    return [round(value, 2) for value in box.tolist()]
