@@ -83,7 +83,7 @@ def pictures_for(net: Encoder, images: str | Path | ImageSource, config: ReadCon
     """The pictures of a SPEC as this encoder takes them: in its channels and, where the config says nothing else, its range."""
     if not isinstance(images, str | os.PathLike | ImageSource):
         raise WrongType(
-            f"the images are a path, a name or an ImageSource, and this is {'None' if images is None else f'a {type(images).__name__}'}"
+            f"the images are a path, a name or an ImageSource, and this is {'None' if images is None else f'of type {type(images).__name__}'}"
         )
     return open_pictures(images, net.spec.channels, config, range=net.spec.range)
 

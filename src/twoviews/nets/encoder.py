@@ -162,7 +162,7 @@ def wrap_encoder(
     measured: feature maps and tokens are averaged. Raises UserError where it takes no such pictures, TypeError for what is no module.
     """
     if not isinstance(module, nn.Module):
-        raise WrongType(f"an encoder is an nn.Module, and this is a {type(module).__name__}")
+        raise WrongType(f"an encoder is an nn.Module, and this is of type {type(module).__name__}")
     if isinstance(module, Encoder):
         return at_size(module, size or 0)
     side, usual, own_mean, own_std = preprocessing_of(module)
@@ -209,7 +209,7 @@ def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder
     """
     if not isinstance(source, str | os.PathLike):
         raise WrongType(
-            f"an encoder is loaded from a path or a name, and this is {'None' if source is None else f'a {type(source).__name__}'}"
+            f"an encoder is loaded from a path or a name, and this is {'None' if source is None else f'of type {type(source).__name__}'}"
         )
     name = str(source)
     if name.startswith(UNTRAINED):

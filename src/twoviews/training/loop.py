@@ -324,7 +324,7 @@ class Trainer:
         chosen = " (as fast as it gets on CPUs; --precision changes it)" if plan.precision == "fp32" and c.precision == "auto" else ""
         say(
             f"{spec}, {weights:.2f} M weights, h of {plan.encoder.num_features}; head {c.head}, z of {plan.head.out_features}; "
-            f"{describe_device(plan.device)}, {plan.precision}{chosen}, channels_last, {plan.workers} workers"
+            f"{describe_device(plan.device)}, {plan.precision}{chosen}, {'contiguous' if plan.encoder.contiguous else 'channels_last'}, {plan.workers} workers"
             + (f"; {processes.world()} processes with {plan.share} pairs each" if processes.world() > 1 else "")
             + (f"; {c.chunk} pairs at a time" if c.chunk else "")
         )

@@ -116,6 +116,8 @@ def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: d
     if net.spec.size != config.size:
         notes.append(f"size {net.spec.size}: {net.spec} takes no {config.size}")
         config = dataclasses.replace(config, size=net.spec.size)
+    if net.spec.built:
+        notes.append(f"{net.spec} is built for {net.spec.built} pixels: such networks take one size each")
     if config.init or (isinstance(module, Encoder) and net.spec.name != "custom"):
         spec = net.spec
         config = dataclasses.replace(config, encoder=spec.name, width=spec.width, sk=spec.sk, stem=spec.stem)
