@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .formats.write import export
     from .losses.compared import decoupled, margin_triplet, multi_view, nt_logistic, supervised_contrastive
     from .losses.nt_xent import contrastive_metrics, nt_xent
-    from .nets.encoder import encoder, load_encoder, save_encoder
+    from .nets.encoder import encoder, load_encoder, save_encoder, wrap_encoder
     from .nets.head import head
     from .optim.lars import LARS
     from .optim.schedule import Schedule
@@ -94,6 +94,7 @@ _WHERE = {
     "supervised_contrastive": "losses.compared",
     "train": "training.loop",
     "transfer": "evaluate.transfer",
+    "wrap_encoder": "nets.encoder",
 }
 _CALLED = {"draw_keys": "key", "read_vectors": "read"}  # where a name here is another there
 __all__ = [
@@ -141,6 +142,7 @@ __all__ = [
     "supervised_contrastive",
     "train",
     "transfer",
+    "wrap_encoder",
 ]
 
 

@@ -16,10 +16,14 @@ class TwoviewsError(Exception):
     exit_code = 1
 
 
-class UserError(TwoviewsError):
-    """Something the user can mend: an argument, a path, a name, a setting."""
+class UserError(TwoviewsError, ValueError):
+    """Something the user can mend: an argument, a path, a name, a setting. In Python it is a ValueError."""
 
     exit_code = 2
+
+
+class WrongType(UserError, TypeError):
+    """An argument of a type that is not taken, in a call from Python: a TypeError."""
 
 
 class RunError(TwoviewsError):

@@ -28,6 +28,7 @@ from ..base import processes
 from ..base.device import reuse_memory
 from ..nets.encoder import encoder
 from ..nets.head import head
+from ..nets.trial import place
 from ..optim.schedule import official
 from ..sources.loader import Batch, Loader
 from ..sources.source import Small
@@ -56,7 +57,7 @@ def make(config: TrainConfig) -> tuple[torch.nn.Module, Any]:
 
 def step_of(config: TrainConfig, views: Any = None, loss: Any = None, device: torch.device = CPU, precision: str = "fp32") -> Step:
     net, projection = make(config)
-    net = net.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    net = place(net, device, learns=True).train()
     schedule = official(config.learning_rate, config.scaling, 1, config.batch, 50_000, 10)
     return Step(config, net, projection.to(device).train(), views or Views.of(config), schedule, device, precision, loss)
 

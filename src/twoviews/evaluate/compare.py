@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..base.errors import UserError
 from ..base.settings import options_of
-from ..nets.base import Encoder
 from ..nets.names import of_library
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
@@ -25,7 +25,7 @@ SIMPLE = ("pixels", "histogram")  # baselines that look at no network
 
 
 def compare(
-    images: str | Path | ImageSource, encoders: Sequence[str | Path | Encoder], plot: str | Path | None = None, **options: Any
+    images: str | Path | ImageSource, encoders: Sequence[str | Path | nn.Module], plot: str | Path | None = None, **options: Any
 ) -> Result:
     """Measure several encoders on the same pictures, labels and splits; `about["recommendation"]` says in words which to take.
 
@@ -36,7 +36,7 @@ def compare(
     if not encoders:
         raise UserError("compare needs at least one encoder beside the pictures")
     subjects = [named(encoder, config.size) for encoder in encoders]
-    names = [title(subject, subjects) for subject in subjects]
+    names = told_apart([title(subject, subjects) for subject in subjects])
     reading = {subject.encoder.spec.reading: subject.encoder for subject in subjects}
     opened = {how: pictures_for(net, images, config) for how, net in reading.items()}
     pictures = opened[subjects[0].encoder.spec.reading]
@@ -63,6 +63,11 @@ def title(subject: Named, subjects: Sequence[Named]) -> str:
         return subject.text
     short = Path(subject.text).name
     return short if sum(Path(s.text).name == short for s in subjects) == 1 else subject.text
+
+
+def told_apart(names: list[str]) -> list[str]:
+    """The same names, those that come again with a number."""
+    return [name if name not in names[:place] else f"{name} ({names[: place + 1].count(name)})" for place, name in enumerate(names)]
 
 
 def _rows(

@@ -20,6 +20,7 @@ from ..base.console import say, track
 from ..base.device import pick, reuse_memory
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..base.settings import options_of
 from ..base.work import slug, working
 from ..nets.base import Encoder
 from ..nets.encoder import from_spec, load_encoder, save_module
@@ -60,13 +61,13 @@ def detector(net: Encoder, classes: int, config: DetectConfig) -> nn.Module:
     )  # fmt: skip
 
 
-def detect(encoder: str | Path | Encoder, boxes: str | Path, out: str | Path | None = None, **options: Any) -> Result:
+def detect(encoder: str | Path | nn.Module, boxes: str | Path, out: str | Path | None = None, **options: Any) -> Result:
     """Train a detector on an encoder and on what stands beside it; mAP on the test part, pictures with predictions, and each detector's weights.
 
     `boxes`: a VOC folder, a COCO .json, or a folder of them. `options` are fields of DetectConfig. `out` keeps what is finished; the same call
     goes on. Raises UserError for wrong annotations and encoders that are too small.
     """
-    config = DetectConfig(**options)
+    config = options_of(DetectConfig, options)
     need_metrics()
     joined = processes.join()
     subject = named(encoder)
@@ -85,7 +86,11 @@ class Detecting:
         self.subject, self.parts, self.spec, self.config = subject, parts, spec, config
         self.classes = list(parts[TRAIN].classes)
         self.device = pick(config.device)
-        self.subjects = [subject.title, *(name for name in config.beside if name != "none")]
+        beside = [name for name in config.beside if name != "none"]
+        if subject.encoder.spec.name == "custom" and "untrained" in beside:
+            say("no untrained network beside it: a module of your own cannot be made anew")
+            beside.remove("untrained")
+        self.subjects = [subject.title, *beside]
         for name in self.subjects:
             detector(self.encoder(name), len(self.classes), config)  # refuses what cannot be
         if self.device.type == "cpu":

@@ -24,6 +24,7 @@ from ..nets.classifier import Classifier, load_classifier, save_classifier
 from ..nets.encoder import encoder as make_encoder
 from ..nets.encoder import fingerprint, from_spec, load_encoder, read_header
 from ..nets.names import CLASSIFIER
+from ..nets.trial import at_size, place
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
 from . import labels as labelling
@@ -116,7 +117,8 @@ class Distilling:
             net = make_encoder(c.student, c.width, stem=c.stem, channels=of.channels, size=of.size, resize=of.resize, seed=seed)
         else:
             net = from_spec(of, seed)
-        net.spec = dataclasses.replace(net.spec, size=of.size, resize=of.resize)
+        net = at_size(net, of.size)
+        net.spec = dataclasses.replace(net.spec, resize=of.resize)
         if net.spec.channels != of.channels:
             raise UserError(f"the student takes pictures of {net.spec.channels} channels, the teacher of {of.channels}")
         return Classifier(net.requires_grad_(True), len(self.pictures.labelled.classes))
@@ -168,7 +170,7 @@ class Distilling:
         if taught:
             known = torch.full((len(ids),), -1, device=self.device)
             known[torch.from_numpy(np.isin(ids, self.train)).to(self.device)] = y[torch.from_numpy(self.train).to(self.device)]
-            teacher = self.teacher.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+            teacher = place(self.teacher.eval(), self.device)
             before = fingerprint(teacher)
             criterion = teacher_criterion(teacher, c.temperature, known, c.truth, self.precision)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base import draws as rng
 from ..base import processes
@@ -18,13 +18,12 @@ from ..base.device import reuse_memory
 from ..base.errors import UserError
 from ..base.settings import options_of
 from ..base.work import Work, slug, working
-from ..nets.base import Encoder
 from ..nets.classifier import Classifier, load_head, save_classifier
 from ..nets.encoder import from_spec
+from ..nets.trial import unmoved
 from ..probes.features import BATCH, features
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
-from ..training.step import unmoved
 from . import labels as labelling
 from .config import Amount, FinetuneConfig, LearnConfig, amount
 from .intervals import summary
@@ -38,7 +37,7 @@ CLIP = 1.0  # largest norm of the gradient where the linear layer begins at the 
 FEW = 64  # pictures in a batch below which its statistics say little
 
 
-def finetune(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: str | Path | None = None, **options: Any) -> Result:
+def finetune(encoder: str | Path | nn.Module, images: str | Path | ImageSource, out: str | Path | None = None, **options: Any) -> Result:
     """Fine-tune an encoder on few or all labels, and train the same network from scratch beside it.
 
     `options` are fields of FinetuneConfig. `out` keeps what is finished, so that the same call goes on; each first seed's network stays there
@@ -114,6 +113,8 @@ class Finetuning:
             "spec": self.pictures.spec,
             **c.deciding(),
         }
+        if c.scratch and self.spec.name == "custom":
+            say("no network from scratch beside it: a module of your own cannot be made anew")
         with working(folder, "finetune", settings) as work:
             rows = [
                 self.row(work, wanted, scratch)

@@ -19,6 +19,7 @@ from ..base.console import say
 from ..base.device import autocast
 from ..nets.batchnorm import freeze_norms
 from ..nets.classifier import Classifier
+from ..nets.trial import place
 from ..optim.schedule import Schedule, peak
 from ..probes.features import features
 from ..sources.loader import Loader
@@ -69,7 +70,7 @@ def learn(
     epochs = max(epochs, -(-config.steps // per_epoch))
     view = view or OneView(size, source.read(int(ids[0])).shape[0], resize, isinstance(source, Small), config.crop_min, config.flip)
     loader = Loader(source, view, workers, device.type == "cuda", device, "replace", ids)
-    net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place(net, device, learns=True)
     steps = epochs * per_epoch
     position = np.zeros(len(source), np.int64)
     position[ids] = np.arange(len(ids))
@@ -125,5 +126,5 @@ def logits_of(
     net: Classifier, parts: list[ImageSource], size: int, resize: str, device: torch.device, precision: str, workers: int
 ) -> Tensor:
     """Logits (n, classes) of all pictures of some sources, one after the other, by the evaluation view."""
-    net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = place(net, device)
     return torch.cat([features(net, part, size, resize, device, precision, workers) for part in parts])

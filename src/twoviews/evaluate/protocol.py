@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base.files import write_json
 from ..base.settings import options_of
 from ..base.work import slug
-from ..nets.base import Encoder
 from ..probes.knn import knn_votes
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
@@ -49,7 +48,7 @@ class Result:
         write_json(path, {"verb": self.verb, **self.about, "rows": self.rows})
 
 
-def knn(encoder: str | Path | Encoder, images: str | Path | ImageSource, **options: Any) -> Result:
+def knn(encoder: str | Path | nn.Module, images: str | Path | ImageSource, **options: Any) -> Result:
     """k-nearest-neighbour accuracy of an encoder (RUN, file, timm:NAME, torchvision:NAME, or in memory) on labelled pictures.
 
     `options` are fields of EvalConfig. Raises UserError for pictures without labels and for wrong options.
@@ -57,7 +56,7 @@ def knn(encoder: str | Path | Encoder, images: str | Path | ImageSource, **optio
     return _evaluate("knn", encoder, images, options)
 
 
-def linear(encoder: str | Path | Encoder, images: str | Path | ImageSource, **options: Any) -> Result:
+def linear(encoder: str | Path | nn.Module, images: str | Path | ImageSource, **options: Any) -> Result:
     """Linear accuracy of an encoder on labelled pictures, beside raw pixels and an untrained encoder; `protocol` is lbfgs or sgd.
 
     `options` are fields of EvalConfig. Raises UserError for pictures without labels and for wrong options.
@@ -65,13 +64,13 @@ def linear(encoder: str | Path | Encoder, images: str | Path | ImageSource, **op
     return _evaluate("linear", encoder, images, options)
 
 
-def opened(encoder: str | Path | Encoder, images: str | Path | ImageSource, config: Asking) -> tuple[Named, Pictures]:
+def opened(encoder: str | Path | nn.Module, images: str | Path | ImageSource, config: Asking) -> tuple[Named, Pictures]:
     """The encoder, at the side that was asked for, and the pictures in its channels."""
     subject = named(encoder, config.size)
     return subject, pictures_for(subject.encoder, images, config)
 
 
-def _evaluate(verb: str, encoder: str | Path | Encoder, images: str | Path | ImageSource, options: dict[str, Any]) -> Result:
+def _evaluate(verb: str, encoder: str | Path | nn.Module, images: str | Path | ImageSource, options: dict[str, Any]) -> Result:
     config = options_of(EvalConfig, options)
     subject, pictures = opened(encoder, images, config)
     result = evaluate(verb, subject, pictures, config)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base import device as devices
-from ..base.errors import RunError
+from ..base.console import say
+from ..base.errors import RunError, UserError, WrongType
 from ..base.files import sha256
 from ..nets.base import Encoder, Spec
-from ..nets.encoder import fingerprint, from_spec, load_encoder
+from ..nets.encoder import fingerprint, from_spec, load_encoder, wrap_encoder
 from ..nets.names import UNTRAINED, encoder_file, of_library
+from ..nets.trial import at_size, place
 from ..probes.features import features
 from ..sources.config import ReadConfig
 from ..sources.source import ImageSource, Small
@@ -23,6 +26,7 @@ from ..sources.spec import Pictures, open_pictures
 from ..training.run import Run
 from ..views.config import ViewConfig
 
+IN_MEMORY = "an encoder in memory"
 PIXEL_SIDE = 32  # raw pixels of larger pictures are compared at this side
 
 
@@ -71,25 +75,52 @@ class Named:
             "encoder": self.text,
             "spec": dataclasses.asdict(self.encoder.spec),
             "file_sha256": sha256(file) if file else None,
+            **({"weights_sha256": fingerprint(self.encoder)} if self.text == IN_MEMORY else {}),
         }
 
 
 def pictures_for(net: Encoder, images: str | Path | ImageSource, config: ReadConfig) -> Pictures:
     """The pictures of a SPEC as this encoder takes them: in its channels and, where the config says nothing else, its range."""
+    if not isinstance(images, str | os.PathLike | ImageSource):
+        raise WrongType(
+            f"the images are a path, a name or an ImageSource, and this is {'None' if images is None else f'of type {type(images).__name__}'}"
+        )
     return open_pictures(images, net.spec.channels, config, range=net.spec.range)
 
 
-def named(encoder: str | Path | Encoder, size: int = 0) -> Named:
-    """RUN folder, .safetensors file, timm:NAME, torchvision:NAME, untrained:NAME, or an encoder as it is; fed at `size` pixels if that is not 0.
+def named(encoder: str | Path | nn.Module, size: int = 0) -> Named:
+    """RUN folder, .safetensors file, timm:NAME, torchvision:NAME, untrained:NAME, or a copy of an encoder or any module in memory; fed at `size`
+    pixels if that is not 0.
 
-    Raises UserError for anything else.
+    Raises UserError for sizes and modules that cannot be, TypeError for anything else.
     """
-    text, net = ("an encoder in memory", encoder) if isinstance(encoder, Encoder) else (str(encoder), load_encoder(encoder))
-    if size:
-        net.spec = dataclasses.replace(net.spec, size=size)
+    if isinstance(encoder, nn.Module):
+        text, net = IN_MEMORY, _copied(encoder)
+        if not isinstance(net, Encoder):
+            net = wrap_encoder(net, size or None)
+            say(f"{type(encoder).__name__} in memory: h of {net.num_features:,}, pictures of {_fed(net.spec)}; wrap_encoder changes that")
+    else:
+        net = load_encoder(encoder)
+        text = str(encoder)
+    net = at_size(net, size)
     path = Path(text)
     run = Run(path) if not of_library(text) and (path / "config.json").is_file() else None
     return Named(text, net, run)
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy that may change mode, device and memory format while the user's own stays as it is."""
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:  # whatever a module's own state raises
+        raise UserError(
+            f"the {type(module).__name__} in memory cannot be copied: {error}. Give it as a file: twoviews.save_encoder"
+        ) from error
+
+
+def _fed(spec: Spec) -> str:
+    mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (spec.mean, spec.std))
+    return f"{spec.size} px and {spec.channels} channels, mean {mean}, deviation {std}"
 
 
 def pixels(x: Tensor) -> Tensor:
@@ -132,7 +163,7 @@ def gather(
         return torch.cat([features(net, part, size, spec.resize, device, precision, workers, what=name) for part in parts])
 
     def encoded(name: str, net: Encoder) -> Subject:
-        net = net.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        net = place(net.eval(), device)
         before = fingerprint(net)
         h = of(name, net, spec.size)
         after = fingerprint(net)
@@ -143,7 +174,8 @@ def gather(
     found = [encoded(subject.title, subject.encoder)]
     for name in baselines:
         if name == "untrained" and spec.name == "custom":
-            continue  # a module of the user's own cannot be made anew
+            say("no untrained network beside it: a module of your own cannot be made anew")
+            continue
         if name == "untrained":
             found.append(encoded("untrained", untrained(subject, seed)))
         elif name == "pixels":
@@ -163,8 +195,8 @@ def untrained(subject: Named, seed: int) -> Encoder:
 
 def _start(init: str, spec: Spec) -> Encoder:
     """The weights that --init began from."""
-    net = load_encoder(init)
-    net.spec = dataclasses.replace(net.spec, size=spec.size, channels=spec.channels, resize=spec.resize)
+    net = at_size(load_encoder(init), spec.size)
+    net.spec = dataclasses.replace(net.spec, channels=spec.channels, resize=spec.resize)
     return net
 
 

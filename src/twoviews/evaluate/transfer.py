@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base import draws as rng
 from ..base import processes
@@ -26,9 +26,9 @@ from ..base.device import reuse_memory
 from ..base.errors import UserError
 from ..base.settings import options_of
 from ..base.work import Work, slug, working
-from ..nets.base import Encoder
 from ..nets.classifier import Classifier
 from ..nets.encoder import from_spec
+from ..nets.trial import place
 from ..probes.features import features
 from ..probes.logistic import Logistic
 from ..probes.ridge import L2
@@ -61,7 +61,7 @@ PAPER = {
 }
 
 
-def transfer(encoder: str | Path | Encoder, sets: Sequence[str] = ("all",), out: str | Path | None = None, **options: Any) -> Result:
+def transfer(encoder: str | Path | nn.Module, sets: Sequence[str] = ("all",), out: str | Path | None = None, **options: Any) -> Result:
     """Measure an encoder on other sets. `sets`: names of the paper's twelve, `all` of them that are below `root`, or folders of class folders.
 
     `options` are fields of TransferConfig. `out` keeps what is finished. Raises UserError for sets that are not there.
@@ -92,6 +92,10 @@ class Transferring:
     """An encoder on one set after the other."""
 
     def __init__(self, subject: Named, config: TransferConfig):
+        if "from-scratch" in config.how and subject.encoder.spec.name == "custom":
+            raise UserError(
+                "from-scratch needs the architecture by name, and a module of your own cannot be made anew: leave it out of --how"
+            )
         self.subject, self.config = subject, views_of(config, *subject.trained_views)
         self.spec = subject.encoder.spec
         self.device, self.precision = where(config.device)
@@ -149,7 +153,7 @@ class Transferring:
     def linear(self, found: TransferSet, how: str, seed: int, folder: Path) -> dict[str, Any]:
         """Logistic regression on frozen h: l2 of 45 values on validation, refitted on all."""
         classes, metric = len(found.train.classes), METRICS[found.metric]
-        net = self.subject.encoder.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        net = place(self.subject.encoder.eval(), self.device)
 
         def seen(source: ImageSource) -> tuple[Tensor, Tensor]:
             h = features(net, source, self.spec.size, self.spec.resize, self.device, self.precision, self.workers(source), what=found.name)

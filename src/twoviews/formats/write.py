@@ -41,7 +41,7 @@ class Written:
     remark: str = ""
 
 
-def export(encoder: str | Path | Encoder, out: str | Path | None = None, **options: Any) -> Path:
+def export(encoder: str | Path | nn.Module, out: str | Path | None = None, **options: Any) -> Path:
     """Write an encoder (RUN, file, timm:NAME, torchvision:NAME) for another tool into a folder, with preprocessing.json and a model card.
 
     `out`: default RUN/export/FORMAT. `options` are fields of ExportConfig. Raises UserError where that tool has no such network or is not

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..sources.config import Reading
+from ..sources.inputs import picture, several
 from ..views.evaluation import evaluation_view
+
+CHUNK = 64  # pictures that `embed` sends through at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """How to build an encoder again and how to feed it; stored as JSON in the header of its weights."""
+    """How to build an encoder again and how to feed it; stored as JSON in the header of its weights.
+
+    `built` is the side that a network of a fixed size was made for, 0 where nothing was said to its library. `mean` and `std` are those of
+    a module of the user's own; libraries' networks know theirs.
+    """
 
     name: str
     width: float = 1
@@ -25,6 +33,9 @@ class Spec:
     channels: int = 3
     resize: str = "antialias"
     range: str = "auto"
+    built: int = 0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     @property
     def reading(self) -> Reading:
@@ -38,26 +49,39 @@ class Spec:
 
 
 class Encoder(nn.Module):
-    """An encoder f. `num_features` is the length of h; `spec` says how it was built and fed."""
+    """An encoder f. `num_features` is the length of h; `spec` says how it was built and fed. `contiguous`: it is not to compute in channels_last."""
 
     num_features: int
     spec: Spec
+    contiguous = False
 
     def preprocess(self, image: Any) -> Tensor:
         """One picture → (C, S, S) float32 in [0, 1], by the evaluation protocol (central crop of 0.875 above 32 px, then resize).
 
-        Takes a PIL image, an array (H, W) or (H, W, C), scaled by the range of the training where it is not uint8, or a uint8 tensor (C, H, W).
+        Takes the path of a file, a PIL image, an array (H, W) or (H, W, C), scaled by the range of the training where it is not uint8, or a
+        tensor (H, W) or (C, H, W), whose floats lie in [0, 1]. Raises TypeError for what is no picture, UserError (a ValueError) for wrong values.
         """
-        from ..sources.decode import from_array, from_pil
+        return evaluation_view(picture(image, self.spec.reading)[None], self.spec.size, self.spec.resize)[0]
 
-        if isinstance(image, np.ndarray):
-            image = from_array(image, self.spec.reading)
-        elif not isinstance(image, Tensor):
-            image = from_pil(image, self.spec.reading)
-        return evaluation_view(image[None], self.spec.size, self.spec.resize)[0]
-
-    @torch.inference_mode()
+    @torch.no_grad()
     def embed(self, image: Any) -> Tensor:
-        """h of one picture, (num_features,): `preprocess`, then the encoder as it stands (call `.eval()` first)."""
-        device = next(self.parameters()).device
-        return self(self.preprocess(image)[None].to(device))[0]
+        """h of one picture, (num_features,), or of several, (N, num_features): `preprocess`, then the encoder in evaluation mode.
+
+        One picture is what `preprocess` takes. Several are an array (N, H, W, C), a tensor (N, C, H, W), or a list of pictures of any sizes
+        and kinds. Raises TypeError for what is no picture, UserError (a ValueError) for wrong values.
+        """
+        many = several(image)
+        if many is None:
+            return self._h([image])[0]
+        parts = [self._h(many[start : start + CHUNK]) for start in range(0, len(many), CHUNK)]
+        return torch.cat(parts) if parts else torch.zeros(0, self.num_features)
+
+    def _h(self, images: Sequence[Any]) -> Tensor:
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+        modes = [(module, module.training) for module in self.modules()]
+        try:
+            return self.eval()(torch.stack([self.preprocess(image) for image in images]).to(device)).float()
+        finally:
+            for module, mode in modes:
+                module.training = mode

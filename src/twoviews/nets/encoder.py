@@ -5,8 +5,11 @@ A file is safetensors; its header holds the spec (architecture, picture size, ch
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..base.errors import RunError, UserError
+from ..base.errors import RunError, UserError, WrongType
 from ..base.files import write_whole
 from .base import Encoder, Spec
 from .convnet import ConvNet
-from .foreign import Foreign, timm_encoder, torchvision_encoder
-from .names import LIBRARIES, UNTRAINED, check_encoder, encoder_file
+from .foreign import Foreign, first_line, for_channels, preprocessing_of, timm_encoder, torchvision_built, torchvision_encoder
+from .names import UNTRAINED, check_encoder, encoder_file, of_library
 from .resnet import ResNet
+from .trial import SHOWN, at_size, fits, near, refusal
+from .trial import width as width_of
 
+OWN = 224  # side of pictures where neither the user nor the network says another
 SK_RATIO = 0.0625  # every published SK network (docs/fidelity.md)
 
 
@@ -32,7 +38,7 @@ def encoder(
     sk: bool = False,
     stem: str = "imagenet",
     channels: int = 3,
-    size: int = 224,
+    size: int | None = None,
     resize: str = "antialias",
     range: str = "auto",
     pretrained: bool = False,
@@ -41,48 +47,145 @@ def encoder(
     """An encoder by name: `resnet18` … `resnet200`, `convnet`, `timm:NAME`, `torchvision:NAME`. Weights are random, keyed by `seed`.
 
     `width`, `sk`, `stem` shape our own networks; `pretrained` asks timm or torchvision for theirs. `size`, `resize` and `range` say how
-    `.preprocess` feeds it. Raises UserError for unknown names (with the nearest), stems, widths, and weights that cannot be had.
+    `.preprocess` feeds it; None: 224, or the network's own size where it takes no other. Raises UserError for unknown names (with the nearest),
+    stems, widths, sizes that a network does not take (with some that it does), and weights that cannot be had.
     """
-    check_encoder(name, stem)
-    spec = Spec(name, width, sk, stem, size, channels, resize, range)
-    library, _, rest = name.partition(":")
-    if library in LIBRARIES and rest:
-        make = timm_encoder if library == "timm" else torchvision_encoder
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            net: Encoder = make(rest, channels, pretrained)
-    elif width <= 0:
-        raise UserError(f"width is {width}; it must be above 0 (1 is the paper's ResNet, 2 twice as wide)")
-    elif sk and stem == "torchvision":
+    spec = Spec(name, width, sk, stem, OWN if size is None else size, channels, resize, range)
+    return made(spec, pretrained, seed, any_size=size is None)
+
+
+def made(spec: Spec, pretrained: bool = False, seed: int = 0, any_size: bool = False) -> Encoder:
+    """A network of this spec. One of another library is tried at its size; where it takes none but its own, it is built for this size if its
+    library can do that, or, with `any_size`, gets its own. So `built` and `size` of the result may differ from the spec's.
+    """
+    check_encoder(spec.name, spec.stem)
+    if spec.size < 1:
+        raise UserError(f"size is {spec.size}; it must be at least 1")
+    if not of_library(spec.name):
+        net = _ours(spec, seed)
+        net.spec = spec
+        return net
+    net = _library(spec, pretrained, seed)
+    built, first = net.spec.built, None
+    sized = [(spec.size, spec.size)] if spec.name.startswith("timm:") and not built else []
+    own = [(net.own_size, built)] if any_size and net.own_size else []
+    for size, built_for in [(spec.size, built), *(own + sized if pretrained else sized + own)]:
+        try:
+            if built_for != net.spec.built:
+                net = _library(dataclasses.replace(spec, built=built_for), pretrained, seed)
+            net.num_features = width_of(net, size)
+        except Exception as error:  # whatever a network raises at a size it does not take
+            first = first or error
+            continue
+        net.spec = dataclasses.replace(net.spec, size=size)
+        return net
+    assert first is not None
+    raise refusal(str(spec), spec.size, first, _sizes(spec, net.own_size, seed)) from first
+
+
+def _ours(spec: Spec, seed: int) -> Encoder:
+    if spec.width <= 0:
+        raise UserError(f"width is {spec.width}; it must be above 0 (1 is the paper's ResNet, 2 twice as wide)")
+    if spec.sk and spec.stem == "torchvision":
         raise UserError("torchvision's networks have no selective kernels: --stem imagenet or small, or leave --sk away")
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            net = (
-                ConvNet(width, channels)
-                if name == "convnet"
-                else ResNet(int(name[6:]), width, SK_RATIO if sk else 0.0, stem=stem, channels=channels)
-            )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if spec.name == "convnet":
+            return ConvNet(spec.width, spec.channels)
+        return ResNet(int(spec.name[6:]), spec.width, SK_RATIO if spec.sk else 0.0, stem=spec.stem, channels=spec.channels)
+
+
+def _library(spec: Spec, pretrained: bool, seed: int) -> Foreign:
+    library, _, rest = spec.name.partition(":")
+    if library == "torchvision" and pretrained and not spec.built:
+        spec = dataclasses.replace(spec, built=torchvision_built(rest))
+    make = timm_encoder if library == "timm" else torchvision_encoder
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = make(rest, spec.channels, pretrained, spec.built)
     net.spec = spec
     return net
 
 
-def adopt(module: nn.Module, channels: int, size: int, resize: str, range: str = "auto") -> Encoder:
-    """Your own nn.Module as an encoder. It takes (N, C, S, S) in [0, 1] and has `num_features`. Raises UserError without it."""
-    features = getattr(module, "num_features", None)
-    if not isinstance(features, int):
-        raise UserError(f"{type(module).__name__} has no integer attribute num_features: give it the length of its output")
-    wrapped = Foreign(module, features, (0.0,) * channels, (1.0,) * channels, channels)
-    wrapped.spec = Spec("custom", size=size, channels=channels, resize=resize, range=range)
-    return wrapped
+def _sizes(spec: Spec, own: int, seed: int) -> list[int]:
+    """Some sizes that a network takes, those near the one it does not take first."""
+    found: list[int] = []
+    plain = _library(spec, False, seed)
+    for size in near(spec.size, own):
+        works = fits(plain, size)
+        if not works and spec.name.startswith("timm:"):
+            with contextlib.suppress(UserError):
+                works = fits(_library(dataclasses.replace(spec, built=size), False, seed), size)
+        found += [size] if works else []
+        if len(found) == SHOWN:
+            break
+    return found
+
+
+def adopt(
+    module: nn.Module,
+    channels: int,
+    size: int,
+    resize: str,
+    range: str = "auto",
+    mean: Sequence[float] = (0.0,),
+    std: Sequence[float] = (1.0,),
+) -> Encoder:
+    """Your own nn.Module as an encoder. It takes (N, C, S, S), which is in [0, 1] before `mean` and `std` are applied; the length of its output is
+    measured. Raises UserError where it takes no such pictures or gives no vector."""
+    of_channels = for_channels(mean, std, channels)
+    wrapped = Foreign(module, *of_channels)
+    wrapped.spec = Spec("custom", size=size, channels=channels, resize=resize, range=range, mean=of_channels[0], std=of_channels[1])
+    try:
+        wrapped.num_features = width_of(wrapped, size)
+    except Exception as error:
+        raise UserError(
+            f"{type(module).__name__} is no encoder for pictures of {channels} channels and {size} pixels: {first_line(error)} An encoder maps "
+            f"(N, {channels}, {size}, {size}) to (N, num_features)"
+        ) from error
+    return wrapped.train(module.training)
+
+
+def wrap_encoder(
+    module: nn.Module,
+    size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    channels: int | None = None,
+    resize: str = "antialias",
+    range: str = "auto",
+) -> Encoder:
+    """Any nn.Module as an encoder, with its preprocessing: what `knn`, `embed`, `train` and the others take. The module itself is inside, not a copy.
+
+    `size`, `mean`, `std`, `channels`: None: what timm's models say of themselves (`pretrained_cfg`); ImageNet's mean and deviation at 224 for
+    torchvision's; for others pictures in [0, 1] of 224 pixels, in as many channels as the first convolution takes. The length of its output is
+    measured: feature maps and tokens are averaged. Raises UserError where it takes no such pictures, TypeError for what is no module.
+    """
+    if not isinstance(module, nn.Module):
+        raise WrongType(f"an encoder is an nn.Module, and this is of type {type(module).__name__}")
+    if isinstance(module, Encoder):
+        return at_size(module, size or 0)
+    side, usual, own_mean, own_std = preprocessing_of(module)
+    first = None
+    for count in dict.fromkeys([usual, 3, 1]) if channels is None else [channels]:
+        try:
+            return adopt(module, count, size or side, resize, range, own_mean if mean is None else mean, own_std if std is None else std)
+        except UserError as error:
+            first = first or error
+    assert first is not None
+    raise UserError(f"{first}. Say what it takes: twoviews.wrap_encoder(module, size=…, channels=…, mean=…, std=…)") from first
+
+
+def adopted(module: nn.Module, spec: Spec) -> Encoder:
+    """A module of the user's own by the spec of the encoder that it was."""
+    return adopt(module, spec.channels, spec.size, spec.resize, spec.range, spec.mean or (0.0,), spec.std or (1.0,))
 
 
 def from_spec(spec: Spec, seed: int = 0) -> Encoder:
     """A new, untrained encoder of this spec."""
     if spec.name == "custom":
         raise UserError("this encoder is a module of your own: load it in Python with load_encoder(FILE, module=YOUR_MODULE)")
-    fields = dataclasses.asdict(spec)
-    return encoder(fields.pop("name"), seed=seed, **fields)
+    return made(spec, seed=seed)
 
 
 def save_encoder(path: Path, net: Encoder, provenance: dict[str, Any]) -> None:
@@ -104,16 +207,19 @@ def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder
     `module` gives the network itself when the file holds weights of your own module. The result maps (N, C, S, S) in [0, 1] to
     (N, num_features); `.preprocess(image)` makes its input. Raises UserError with what is wrong and where.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise WrongType(
+            f"an encoder is loaded from a path or a name, and this is {'None' if source is None else f'of type {type(source).__name__}'}"
+        )
     name = str(source)
     if name.startswith(UNTRAINED):
         return encoder(name.removeprefix(UNTRAINED)).eval()
-    if name.split(":")[0] in LIBRARIES and ":" in name:
-        from_library = encoder(name, pretrained=True)
-        return from_library.eval()
+    if of_library(name):
+        return encoder(name, pretrained=True).eval()
     path = encoder_file(name)
     header = read_header(path)
     spec = spec_of(header, path)
-    net = from_spec(spec) if module is None else adopt(module, spec.channels, spec.size, spec.resize, spec.range)
+    net = from_spec(spec) if module is None else adopted(module, spec)
     load_weights(net, path, str(spec))
     return net.eval()
 
@@ -132,7 +238,8 @@ def read_header(path: Path) -> dict[str, Any]:
 def spec_of(header: dict[str, Any], path: Path) -> Spec:
     """The spec in a file's header. Raises UserError for one that is none."""
     try:
-        return Spec(**header["spec"])
+        values = header["spec"]
+        return Spec(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     except (TypeError, KeyError) as error:
         raise UserError(f"{path} describes an encoder that this version of twoviews does not know: {error}") from error
 

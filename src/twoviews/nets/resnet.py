@@ -152,7 +152,7 @@ class ResNet(Encoder):
                 variance_scaling_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
+        x = self.stem(x.contiguous() if self.contiguous else x)
         for group in self.groups:
             x = group(x)
         return x.mean((2, 3))

@@ -16,6 +16,7 @@ from ..evaluate.labels import questions
 from ..evaluate.linear import lbfgs
 from ..evaluate.subjects import pictures_for, where, workers_for
 from ..nets.classifier import load_head
+from ..nets.trial import place
 from ..probes.features import evaluation_batches
 from ..sources.config import READ, ReadConfig
 from ..sources.source import ImageSource
@@ -72,7 +73,7 @@ def transformations(run: Run, images: str, labels: str, **options: Any) -> dict[
     asked, (device, precision) = questions(pictures), where(options.get("device", "auto"))
     workers = workers_for(options.get("workers", -1), pictures.labelled)
     train, test = asked.draw(amount(labels), run.config.seed)
-    net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = place(net, device)
     head = load_head(run.path, net.num_features).to(device).eval()
     fixed = asked.fixed if asked.fixed is not None else len(asked.labels)
     wanted = (

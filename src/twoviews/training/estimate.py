@@ -15,6 +15,7 @@ from ..base import draws as rng
 from ..base.console import out, say
 from ..base.device import reuse_memory
 from ..losses.nt_xent import nt_xent
+from ..nets.trial import place
 from ..sources.loader import Batch, Loader
 from ..sources.source import ImageSource
 from ..views.pipeline import Views
@@ -104,7 +105,7 @@ def measure(plan: Plan, pairs: int) -> tuple[float, float, float]:
     seconds = []
     for chunk, count in ((0, pairs), (pairs, 2 * pairs)):
         config = dataclasses.replace(plan.config, chunk=chunk)
-        network = plan.encoder.to(plan.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        network = place(plan.encoder, plan.device, learns=True).train()
         step = Step(config, network, plan.head.to(plan.device).train(), Views.of(config), plan.schedule, plan.device, plan.precision)
         side = config.size
         pictures = torch.randint(0, 256, (count, 2, config.channels, side, side), dtype=torch.uint8)  # as workers cut them

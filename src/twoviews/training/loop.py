@@ -27,6 +27,7 @@ from ..losses.named import chance
 from ..losses.nt_xent import contrastive_metrics
 from ..nets.encoder import save_encoder, save_module
 from ..nets.names import HEAD, WEIGHTS
+from ..nets.trial import place
 from ..probes.features import Cut
 from ..probes.quality import alignment, uniformity, verdict
 from ..sources.files import Files, keep
@@ -106,7 +107,7 @@ class Trainer:
     def __init__(self, plan: Plan, run: Run, views: PairMaker | None, loss: Loss | None):
         self.plan, self.config, self.run, c = plan, plan.config, run, plan.config
         self.views = views or Views.of(c)
-        encoder = plan.encoder.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        encoder = place(plan.encoder, plan.device, learns=True)
         self.model = nn.ModuleDict({"encoder": encoder, "head": plan.head.to(plan.device)})
         self.step = Step(c, encoder, plan.head, self.views, plan.schedule, plan.device, plan.precision, loss)
         self.monitor = Monitor(c, plan.source, plan.device, plan.precision, plan.workers)
@@ -323,7 +324,7 @@ class Trainer:
         chosen = " (as fast as it gets on CPUs; --precision changes it)" if plan.precision == "fp32" and c.precision == "auto" else ""
         say(
             f"{spec}, {weights:.2f} M weights, h of {plan.encoder.num_features}; head {c.head}, z of {plan.head.out_features}; "
-            f"{describe_device(plan.device)}, {plan.precision}{chosen}, channels_last, {plan.workers} workers"
+            f"{describe_device(plan.device)}, {plan.precision}{chosen}, {'contiguous' if plan.encoder.contiguous else 'channels_last'}, {plan.workers} workers"
             + (f"; {processes.world()} processes with {plan.share} pairs each" if processes.world() > 1 else "")
             + (f"; {c.chunk} pairs at a time" if c.chunk else "")
         )

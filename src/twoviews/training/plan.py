@@ -14,10 +14,12 @@ from torch import nn
 from ..base import device as devices
 from ..base import processes
 from ..base.errors import UserError
-from ..nets.base import Encoder
-from ..nets.encoder import adopt, encoder, load_weights, read_header, spec_of
+from ..nets.base import Encoder, Spec
+from ..nets.encoder import adopt, from_spec, load_weights, made, read_header, spec_of
+from ..nets.foreign import preprocessing_of
 from ..nets.head import Head, head
 from ..nets.names import encoder_file, of_library
+from ..nets.trial import at_size, trial
 from ..optim.schedule import Schedule, official
 from ..sources.files import Files, kept
 from ..sources.parts import UNLABELLED
@@ -28,6 +30,7 @@ from .recipes import choose, recipe
 from .skipped import SKIPPED
 
 PICTURES = "pictures.parquet"  # of a RUN: the list of its files
+TRIED = 2  # pairs that go through the network before anything is written
 
 
 @dataclasses.dataclass
@@ -114,7 +117,12 @@ def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: d
         raise UserError("batch is 1; a pair needs other pairs to be told from: at least 2")
     _divide(config)
     net = _network(config, module, given)
-    if config.init:
+    if net.spec.size != config.size:
+        notes.append(f"size {net.spec.size}: {net.spec} takes no {config.size}")
+        config = dataclasses.replace(config, size=net.spec.size)
+    if net.spec.built:
+        notes.append(f"{net.spec} is built for {net.spec.built} pixels: such networks take one size each")
+    if config.init or (isinstance(module, Encoder) and net.spec.name != "custom"):
         spec = net.spec
         config = dataclasses.replace(config, encoder=spec.name, width=spec.width, sk=spec.sk, stem=spec.stem)
     with torch.random.fork_rng(devices=[]):
@@ -122,6 +130,10 @@ def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: d
         projection = head(config.head, net.num_features, config.head_features, config.head_norm)
     steps = len(source) // config.batch
     schedule = official(config.learning_rate, config.scaling, config.warmup_epochs, config.batch, steps * config.batch, config.epochs)
+    precision = devices.precision(config.precision, device)
+    if out is None or not (out / "config.json").is_file():  # a run that goes on has trained already
+        per_step = 2 * min(config.chunk or config.batch // processes.world(), TRIED)
+        trial(net, projection, per_step, device, precision)
     workers = (
         config.workers if config.workers >= 0 else (0 if isinstance(source, Small) else max(1, (os.cpu_count() or 1) // processes.local()))
     )
@@ -133,7 +145,7 @@ def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: d
         projection,
         schedule,
         device,
-        devices.precision(config.precision, device),
+        precision,
         workers,
         notes,
     )
@@ -188,18 +200,19 @@ def decide(spec: str, source: ImageSource, given: dict[str, Any]) -> tuple[Train
 
 
 def _network(config: TrainConfig, module: nn.Module | None, given: dict[str, Any]) -> Encoder:
+    feed = {"resize": config.resize, "range": config.range}
     if module is not None:
-        return adopt(module, config.channels, config.size, config.resize, config.range)
-    make = {"channels": config.channels, "size": config.size, "resize": config.resize, "range": config.range, "seed": config.seed}
-    shape = {"width": config.width, "sk": config.sk, "stem": config.stem}
+        return _of_your_own(config, module, feed)
+    spec = Spec(config.encoder, config.width, config.sk, config.stem, config.size, config.channels, **feed)
+    any_size = "size" not in given
     if not config.init:
-        return encoder(config.encoder, **shape, **make)
+        return made(spec, seed=config.seed, any_size=any_size)
     if of_library(config.init):
         if given.get("encoder", config.init) != config.init:
             raise UserError(
                 f"--init {config.init} brings its own architecture; --encoder {config.encoder} is another. Leave --encoder away"
             )
-        return encoder(config.init, pretrained=True, **make)
+        return made(dataclasses.replace(spec, name=config.init), pretrained=True, seed=config.seed, any_size=any_size)
     path = encoder_file(config.init)
     has = spec_of(read_header(path), path)
     asked = {name: given[name] for name in ("encoder", "width", "sk", "stem", "channels") if name in given}
@@ -214,6 +227,26 @@ def _network(config: TrainConfig, module: nn.Module | None, given: dict[str, Any
         raise UserError(
             f"--init {config.init} takes pictures of {has.channels} channels, and this run gives {config.channels}: --channels {has.channels}"
         )
-    net = encoder(has.name, has.width, has.sk, has.stem, **make)
+    net = from_spec(has, config.seed)
     load_weights(net, path, str(has))
+    try:
+        net = at_size(net, config.size)
+    except UserError:
+        if not any_size:
+            raise
+    net.spec = dataclasses.replace(net.spec, **feed)
+    return net
+
+
+def _of_your_own(config: TrainConfig, module: nn.Module, feed: dict[str, Any]) -> Encoder:
+    """A module, or an encoder that is in memory, which is trained as it is."""
+    if not isinstance(module, Encoder):
+        _, _, mean, std = preprocessing_of(module)
+        return adopt(module, config.channels, config.size, **feed, mean=mean, std=std)
+    if module.spec.channels != config.channels:
+        raise UserError(
+            f"the encoder takes pictures of {module.spec.channels} channels, and this run gives {config.channels}: channels={module.spec.channels}"
+        )
+    net = at_size(module, config.size)
+    net.spec = dataclasses.replace(net.spec, **feed)
     return net

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..base import draws as rng
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..sources.decode import as_channels
 from ..sources.order import some
 from ..sources.source import ImageSource, Picture, Small
 from ..views.config import ViewConfig
@@ -70,11 +71,13 @@ def examples(source: ImageSource, config: TrainConfig, count: int) -> list[Examp
     out = []
     for index in np.sort(some(source, count, config.seed, "sheet")):
         keys = rng.key(config.seed, "views", 0, np.array([index]))
-        image = source.read(int(index))
+        image, one = source.read(int(index)), Picture(source, int(index))
+        if len(image) != config.channels:  # an advice is seen before the pictures are opened as it says
+            image = one.whole = as_channels(image, config.channels)
         both = view_keys(keys)
         sides = [np.full(2, side, np.int64) for side in image.shape[1:]]
         drawn = draw(both, *sides, views.config)
-        pair = views(image[None] if isinstance(source, Small) else views.crop_pairs([Picture(source, int(index))], keys), keys)
+        pair = views(image[None] if isinstance(source, Small) else views.crop_pairs([one], keys), keys)
         out.append(
             Example(
                 source.name(int(index)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from ..losses.compared import multi_view
 from ..losses.named import named_loss
 from ..nets.batchnorm import Across
 from ..nets.head import Head
+from ..nets.trial import unmoved
 from ..optim.lars import LARS, split
 from ..optim.schedule import Schedule
 from ..sources.loader import Batch
@@ -136,15 +137,6 @@ class Step:
         every = [processes.gathered(one, self.group).flatten(0, 1).requires_grad_() for one in z]  # such a loss sees all pictures
         loss = self.loss(*every) if self.loss else multi_view(*every, temperature=c.temperature, normalize=c.normalize)
         return loss.detach(), [dz[at * n : (at + 1) * n] for dz in torch.autograd.grad(loss, every)]
-
-
-@contextlib.contextmanager
-def unmoved(model: nn.Module) -> Iterator[None]:
-    """Undo what the block does to buffers: a batch's moving statistics are to move once, not twice."""
-    before = [buffer.clone() for buffer in model.buffers()]
-    yield
-    for buffer, value in zip(model.buffers(), before, strict=True):
-        buffer.copy_(value)
 
 
 def make_optimizer(config: TrainConfig, *modules: nn.Module) -> torch.optim.Optimizer:

@@ -9,9 +9,9 @@ import numpy as np
 import torch.nn.functional as F
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..nets.base import Encoder
+from ..base.settings import options_of
 from ..sources.source import ImageSource
 from .config import DuplicatesConfig
 from .sinks import Vectors
@@ -56,12 +56,12 @@ def groups_of(unit: Tensor, threshold: float) -> list[tuple[list[int], float]]:
     return sorted(((rows, weakest[g]) for g, rows in members.items()), key=lambda found: (-len(found[0]), found[0]))
 
 
-def duplicates(encoder: str | Path | Encoder, images: str | Path | ImageSource, **options: Any) -> tuple[list[dict[str, Any]], Vectors]:
+def duplicates(encoder: str | Path | nn.Module, images: str | Path | ImageSource, **options: Any) -> tuple[list[dict[str, Any]], Vectors]:
     """Groups of near-duplicates among the pictures of a SPEC, as dictionaries, and the vectors they were found in.
 
     `options` are fields of DuplicatesConfig.
     """
-    config = DuplicatesConfig(**options)
+    config = options_of(DuplicatesConfig, options)
     vectors = vectors_of(Embedder(encoder, config), images)
     found = [
         {

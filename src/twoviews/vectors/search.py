@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base.errors import UserError
-from ..nets.base import Encoder
+from ..base.settings import options_of
 from ..sources.source import ImageSource
 from . import sinks
 from .config import SearchConfig
@@ -67,12 +67,12 @@ class Found:
         return {**self.about, "queries": [{"query": q, "neighbours": found} for q, found in zip(self.queries, lists, strict=True)]}
 
 
-def search(encoder: str | Path | Encoder, images: str | Path | ImageSource, queries: Sequence[str | Path], **options: Any) -> Found:
+def search(encoder: str | Path | nn.Module, images: str | Path | ImageSource, queries: Sequence[str | Path], **options: Any) -> Found:
     """The pictures of a SPEC (or of vectors that `embed` wrote) most similar to some picture files.
 
     `options` are fields of SearchConfig. Raises UserError for a query that is no picture, and for vectors of another encoder.
     """
-    config = SearchConfig(**options)
+    config = options_of(SearchConfig, options)
     if not queries:
         raise UserError("search needs at least one --query FILE")
     embedder = Embedder(encoder, config)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base import draws as rng
 from ..base.errors import UserError, unknown
+from ..base.settings import options_of
 from ..evaluate.labels import listed
-from ..nets.base import Encoder
 from ..sources.source import ImageSource
 from .config import SelectConfig
 from .duplicates import centred
@@ -83,12 +83,14 @@ def choose(h: Tensor, n: int, method: str = "coverage", given: NDArray[np.int64]
     return METHODS[method](centred(h), n, given, seed)
 
 
-def select(encoder: str | Path | Encoder, images: str | Path | ImageSource, n: int, **options: Any) -> tuple[list[dict[str, Any]], Vectors]:
+def select(
+    encoder: str | Path | nn.Module, images: str | Path | ImageSource, n: int, **options: Any
+) -> tuple[list[dict[str, Any]], Vectors]:
     """Which n pictures of a SPEC to label next, as dictionaries, and the vectors they were chosen by. Test parts are left out.
 
     `options` are fields of SelectConfig. Raises UserError for names in `given` that match no picture.
     """
-    config = SelectConfig(**options)
+    config = options_of(SelectConfig, options)
     vectors = vectors_of(Embedder(encoder, config), images)
     pool = np.array([i for i, split in enumerate(vectors.splits) if split != "test"], np.int64)
     given = listed(Path(config.given), [vectors.paths[i] for i in pool]) if config.given else None

@@ -179,8 +179,9 @@ def _from_npz(path: Path) -> Vectors:
 
 def open_table(spec: str) -> Any:
     """The LanceDB table of vectors in `lance:DIR`. Raises UserError where there is none."""
+    database = connect(spec)
     try:
-        return connect(spec).open_table(TABLE)
+        return database.open_table(TABLE)
     except (ValueError, OSError, RuntimeError) as error:
         raise UserError(f"{spec} has no table {TABLE!r}: twoviews embed … --out {spec} writes it") from error
 

@@ -16,11 +16,12 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import autocast
 from ..base.errors import UserError
+from ..base.settings import options_of
 from ..base.work import slug, working
 from ..evaluate.subjects import named, pictures_for, where, workers_for
-from ..nets.base import Encoder
 from ..nets.classifier import load_head
 from ..nets.encoder import fingerprint
+from ..nets.trial import place
 from ..probes.features import evaluation_batches
 from ..sources.config import READ
 from ..sources.decode import read_file
@@ -40,7 +41,7 @@ PART = 4096  # rows of a part, a multiple of the features' batch
 class Embedder:
     """An encoder with its layer and preprocessing: pictures → vectors. Raises UserError for a layer that is not there."""
 
-    def __init__(self, encoder: str | Path | Encoder, config: EmbedConfig):
+    def __init__(self, encoder: str | Path | nn.Module, config: EmbedConfig):
         self.subject, self.config = named(encoder, config.size), config
         self.spec = self.subject.encoder.spec
         self.device, self.precision = where(config.device)
@@ -50,7 +51,7 @@ class Embedder:
             if self.subject.folder is None:
                 raise UserError(f"--layer z needs the projection head, and only a RUN has one; {self.subject.text} is none")
             net = nn.Sequential(net, load_head(self.subject.folder, self.subject.encoder.num_features))
-        self.net = net.eval().to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = place(net.eval(), self.device)
 
     @torch.inference_mode()
     def __call__(self, views: Tensor) -> Tensor:
@@ -83,13 +84,13 @@ class Embedder:
         }
 
 
-def embed(encoder: str | Path | Encoder, images: str | Path | ImageSource, out: str | Path, **options: Any) -> dict[str, Any]:
+def embed(encoder: str | Path | nn.Module, images: str | Path | ImageSource, out: str | Path, **options: Any) -> dict[str, Any]:
     """Write the vectors of all pictures of a SPEC to `out`, which `read_vectors`, `search` and the others take; returns their provenance.
 
     `out`: a folder (Parquet parts), FILE.parquet, FILE.npz, or `lance:DIR`. `options` are fields of EmbedConfig. The same call goes on where
     it was killed. Raises UserError for what can be mended before.
     """
-    config = EmbedConfig(**options)
+    config = options_of(EmbedConfig, options)
     refuse_target(str(out))
     joined = processes.join()
     embedder = Embedder(encoder, config)
