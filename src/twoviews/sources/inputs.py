@@ -14,12 +14,12 @@ from torch import Tensor
 
 from ..base.errors import UserError, WrongType
 from .config import Reading
-from .decode import MODES, as_channels, from_array, from_pil, read_file
+from .decode import as_channels, from_array, from_pil, read_file
 from .errors import Unreadable
+from .values import GRAY, MODES
 
 TAKEN = "a path, a PIL image, an array (H, W) or (H, W, C), or a tensor (C, H, W)"
 USUAL = (1, 2, 3, 4)  # channels of gray, RGB, and these with alpha
-GRAY = (0.2989, 0.5870, 0.1140)  # as `as_channels` weighs
 
 
 def several(pictures: Any) -> Sequence[Any] | None:

@@ -13,6 +13,7 @@ from .info import PictureInfo, type_range
 
 RGB = Reading()
 MODES = {1: "L", 3: "RGB"}
+GRAY = (0.2989, 0.5870, 0.1140)  # what red, green and blue weigh
 UPRIGHT = {  # by the EXIF orientation
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -126,6 +127,6 @@ def as_channels(image: Tensor, channels: int) -> Tensor:
     if have == 1 and channels == 3:
         return image.expand(*image.shape[:-3], channels, *image.shape[-2:]).contiguous()
     if have == 3 and channels == 1:
-        weights = torch.tensor([0.2989, 0.5870, 0.1140])[:, None, None]
+        weights = torch.tensor(GRAY)[:, None, None]
         return (image.float() * weights).sum(-3, keepdim=True).round().to(torch.uint8)
     raise Unreadable(f"a picture of {have} channels cannot be made one of {channels}: --channels {have} keeps them")
