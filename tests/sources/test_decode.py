@@ -307,6 +307,17 @@ def test_pfm(kind, order):
     assert np.abs(levels(data, image.shape[2], "0:0.5") - (image * 510).clip(0, 255)).max() <= 0.51
 
 
+def test_more_bits_than_are_read_are_said_where_a_range_needs_them():
+    """AVIF of 10 bits: read as 8 by its type."""
+    import imagecodecs
+
+    values = smooth(16, 16).astype(np.uint16) * 4
+    data = imagecodecs.avif_encode(values, level=100, bitspersample=10)
+    assert np.abs(levels(data) - values / 1023 * 255).mean() < 3
+    with pytest.raises(Unreadable, match=r"10 bits a sample, of which 8 are read: --range 0:1023"):
+        decode(data, Reading(3, "0:1023"))
+
+
 # -- colours ------------------------------------------------------------------------------------------------------------------------------------
 
 

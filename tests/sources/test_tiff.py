@@ -6,6 +6,7 @@ import collections
 import io
 import runpy
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,49 @@ def test_orientation_of_pillows_tiffs(orientation, compression):
     assert found.reader == "pillow"
     assert (found.height, found.width) == got.shape[:2]
     assert close(got, want, 30 if compression == "jpeg" else 0)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_orientation_in_xmp_counts_where_the_tag_is_missing(kind):
+    """Pillow turns such a file when it loads it."""
+    xmp = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    values = (RAMP * (255 if kind == "u1" else 65535)).astype(kind)
+    data = written(values, extratags=[(700, "B", len(xmp), xmp, True)])
+    found = info(data)
+    assert (found.height, found.width, found.orientation) == (21, 9, 6)
+    assert close(levels(data), (RAMP * 255).T[:, ::-1])
+
+
+def test_what_no_reader_turns_into_colours_is_refused_by_its_name():
+    data = written(
+        (RAMP * 255).astype("u1"), photometric="cfa", extratags=[(33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
+    )
+    for channels in (1, 3):
+        with pytest.raises(Unreadable, match="its colours are a sensor's mosaic"):
+            decode(data, Reading(channels))
+
+
+def test_a_part_that_declares_more_than_its_place_is_refused():
+    """A strip that is a JPEG: its own header, not the TIFF's, decides how much memory a decoder takes."""
+    colours = np.stack([RAMP, RAMP, RAMP]).repeat(2, 1) * 255
+    data = bytearray(written(colours.astype("u1"), photometric="rgb", planarconfig="separate", compression="jpeg"))
+    assert decode(bytes(data)).shape == (3, 18, 21)
+    struct.pack_into(">HH", data, bytes(data).find(b"\xff\xc0") + 5, 4000, 4000)
+    with pytest.raises(Unreadable, match="declares 4000 × 4000 pixels"):
+        decode(bytes(data))
+
+
+def test_packed_bits_may_be_compressed():
+    """tifffile does not write these; a strip is compressed here."""
+    values = (RAMP[:, :20] * 4095).astype("u2")
+    plain = written(values, bitspersample=12)
+    with tifffile.TiffFile(io.BytesIO(plain)) as file:
+        tags, begin = {tag.code: tag.valueoffset for tag in file.pages.first.tags}, file.pages.first.dataoffsets[0]
+    packed = zlib.compress(plain[begin:])
+    data = bytearray(plain[:begin] + packed)
+    struct.pack_into("<H", data, tags[259], 8)
+    struct.pack_into("<I", data, tags[279], len(packed))
+    assert close(levels(bytes(data)), values / 4095 * 255, 0.51)
 
 
 @pytest.mark.parametrize("order", "<>")

@@ -40,15 +40,9 @@ def could_be_image(start: bytes) -> bool:
         or dicom.is_dicom(start)
         or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
         or (start[4:8] == b"ftyp" and start[8:12] in BRANDS)
-        or (
-            start[:2] == b"BM"
-            and start[14:18] in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x34\0\0\0", b"\x38\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0")
-        )
-        or (
-            start[:1] == b"P"
-            and start[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6", b"F", b"f")
-            and start[2:3] in (b" ", b"\n", b"\r", b"\t")
-        )
+        or (start[:2] == b"BM" and int.from_bytes(start[14:18], "little") in (12, 40, 52, 56, 64, 108, 124))  # its header's length
+        or (start[:2] in (b"P1", b"P4") and start[2:3].isspace())
+        or scientific.is_netpbm(start)
     )
 
 
@@ -91,7 +85,7 @@ def _of_others(file: bytes | Path, start: bytes, how: Reading) -> PictureInfo | 
         return scientific.npy_info(_whole(file), how)
     if tiff.is_tiff(start):
         return tiff.tiff_info(file, how)
-    return scientific.netpbm_info(_whole(file), how) if start[:1] == b"P" else None
+    return scientific.netpbm_info(_whole(file), how) if scientific.is_netpbm(start) else None
 
 
 def decode(data: bytes, how: Reading = RGB, shrink: float = 1.0, found: PictureInfo | None = None) -> Tensor:

@@ -110,7 +110,8 @@ def _whole_bits(found: PictureInfo, image: Image.Image, bits: int) -> PictureInf
 
 def _raw_mode(image: Image.Image) -> str:
     """How the samples lie in the file, in Pillow's words, such as RGB;16B."""
-    arguments = image.tile[0][3] if getattr(image, "tile", None) else ""
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0][3] if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 

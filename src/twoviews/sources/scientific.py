@@ -65,6 +65,11 @@ def npy(data: bytes, found: PictureInfo) -> np.ndarray:
     return np.load(io.BytesIO(data), allow_pickle=False).reshape(*found.stored, found.channels)
 
 
+def is_netpbm(data: bytes) -> bool:
+    """Whether these bytes begin like a picture of netpbm's that may have more than 8 bits."""
+    return data[:2] in (b"P2", b"P3", b"P5", b"P6", b"PF", b"Pf") and data[2:3].isspace()
+
+
 def netpbm_info(data: bytes, how: Reading) -> PictureInfo | None:
     """The description of a .pgm, .ppm or .pnm of more than 8 bits, or of a .pfm; None for others, which Pillow reads."""
     header = NETPBM.match(data[:LONGEST])

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import logging
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,13 +66,13 @@ def tiff_info(file: bytes | Path, how: Reading) -> PictureInfo:
         raise Unreadable("holds a volume, not a picture")
     stored = shape_of((int(tags[257]), int(tags[256]), samples), how)
     _refuse_hollow(tags, bits, length, how)
-    orientation = int(tags.get(274, 1))
+    orientation = _orientation(tags)
     found = PictureInfo(
         "tifffile",
         *upright(*stored[:2], orientation),
         frames=frames,
         stored=stored[:2],
-        orientation=orientation if 1 <= orientation <= 8 else 1,
+        orientation=orientation,
         channels=samples,
         dtype=str(kind),
         photometric=name,
@@ -165,6 +166,14 @@ def _directory(stream: IO[bytes], start: bytes) -> tuple[ImageFileDirectory_v2, 
     if 256 not in tags or 257 not in tags:
         raise Unreadable("a TIFF whose first page says no size")
     return tags, len(seen)
+
+
+def _orientation(tags: ImageFileDirectory_v2) -> int:
+    """How pixels are turned: what the tag says, else what XMP says, as Pillow takes it."""
+    xmp = tags.get(700, b"")
+    said = re.search(rb'tiff:Orientation(?:="|>)(\d)', xmp) if isinstance(xmp, bytes) and 274 not in tags else None
+    found = int(said[1]) if said else int(tags.get(274, 1))
+    return found if 1 <= found <= 8 else 1
 
 
 def _type(tags: ImageFileDirectory_v2) -> tuple[int, np.dtype]:

@@ -105,9 +105,7 @@ def _meant(values: np.ndarray, found: PictureInfo, colours: bool) -> np.ndarray:
         plain = np.ascontiguousarray(values.round().astype(np.uint8))
         plain[..., 1:] ^= 128  # Pillow takes a and b as signed bytes
         return np.asarray(from_lab(Image.frombytes("LAB", plain.shape[1::-1], plain))).astype(np.float64)
-    raise Unreadable(
-        f"its colours are {kind}, which no reader here turns into RGB: --channels {found.channels} takes its channels as they are"
-    )
+    raise Unreadable(f"its colours are {kind}, which no reader here turns into gray or RGB")
 
 
 def from_lab(image: Image.Image) -> Image.Image:
