@@ -154,7 +154,7 @@ def test_flat_and_nested_folders_need_no_labels(classes):
 
 
 def test_train_and_test_folders(tmp_path):
-    for split, count in (("train", 4), ("val", 2)):
+    for split, count in (("train", 4), ("test", 2)):
         for n in range(count):
             folder = tmp_path / split / f"c{n % 2}"
             folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
-_details = False
+_command = _details = False
+_told: set[str] = set()
 
 
 @cache
@@ -43,10 +45,23 @@ def say(message: str) -> None:
     err().print(plain(message), markup=False, soft_wrap=True)
 
 
-def show_details(wanted: bool) -> None:
-    """Whether from now on what `detail` is told is said (--debug)."""
-    global _details
-    _details = wanted
+@contextmanager
+def command(details: bool = False) -> Iterator[None]:
+    """What runs in the block is a command: it says what it is told (`tell`), and with `details` (--debug) how it understood it (`detail`)."""
+    global _command, _details
+    _command, _details = True, details
+    _told.clear()
+    try:
+        yield
+    finally:
+        _command = _details = False
+
+
+def tell(message: str) -> None:
+    """A message that a command says once, however often it comes to it. Python callers are not told: they can ask."""
+    if _command and message not in _told:
+        _told.add(message)
+        say(message)
 
 
 def detail(message: str) -> None:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError, UnknownOptionError
 
-from ..base.console import plain, show_details
+from ..base.console import command, plain
 from ..base.errors import TwoviewsError, nearest
 from . import (
     bench,
@@ -81,9 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
-    show_details(debug)
     try:
-        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        with command(debug):
+            app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _refuse(_words(error), 2)
     except TwoviewsError as error:

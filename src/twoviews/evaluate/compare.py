@@ -40,7 +40,7 @@ def compare(
     reading = {subject.encoder.spec.reading: subject.encoder for subject in subjects}
     opened = {how: pictures_for(net, images, config) for how, net in reading.items()}
     pictures = opened[subjects[0].encoder.spec.reading]
-    asked = labelling.questions(pictures)
+    asked = labelling.questions(pictures, any(amount(text).all for text in config.labels))
     for text in config.labels:  # refuse what cannot be drawn before anything is computed
         asked.draw(amount(text), config.seed)
     rows: list[dict[str, Any]] = []
@@ -48,7 +48,7 @@ def compare(
         beside = [b for b in config.baselines if b != "none"] if subject is subjects[0] else []
         rows += _rows(name, subject, opened[subject.encoder.spec.reading], asked, beside, config)
     rows.sort(key=lambda row: names.index(row["subject"]) if row["subject"] in names else len(names))
-    found = about(subjects[0], pictures, asked, f"{describe('knn', config)}. {describe('linear', config)}", config, began)
+    found = about(subjects[0], pictures, asked, f"{describe('knn', config)}. {describe('linear', config, asked.choices)}", config, began)
     found["encoders"] = {name: subject.describe() for name, subject in zip(names, subjects, strict=True)}
     found["recommendation"] = recommend(rows, names, {n for n, s in zip(names, subjects, strict=True) if s.run})
     if plot:
@@ -72,7 +72,7 @@ def _rows(
     device, precision = where(config.device)
     workers = workers_for(config.workers, pictures.labelled)
     y = torch.from_numpy(asked.labels).to(device)
-    encoder, *others = gather(subject, pictures, baselines, device, precision, workers, config.seed)
+    encoder, *others = gather(subject, pictures, baselines, device, precision, workers, config.seed, asked.choices > 0)
     encoder.name = name
     columns = [("linear", text, str(amount(text))) for text in config.labels] + [("knn", "all", "kNN")]
     out = []

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import draws as rng
+from ..base.console import tell
 from ..base.errors import UserError
-from ..sources.source import labelled
+from ..sources.parts import TEST, VAL
+from ..sources.source import ImageSource, labelled
 from ..sources.spec import Pictures
 from .config import Amount
 
@@ -35,20 +37,34 @@ def choose(labels: Int, classes: int, wanted: Amount, *key: int | str) -> Int:
 
 @dataclasses.dataclass(frozen=True)
 class Questions:
-    """Labelled pictures in one list: the first `fixed` are training, the rest test; or, without a test part, split anew for each seed."""
+    """Labelled pictures in one list: the first `fixed` are training, the rest test; or, without a test part, split anew for each seed.
+
+    The last `choices` are those of the validation part, which are neither. `part` is the one that is tested on.
+    """
 
     labels: Int
     classes: int
     fixed: int | None
     name: Callable[[int], str] = str
+    choices: int = 0
+    part: str = TEST
+
+    @property
+    def asked(self) -> int:
+        """How many training and test pictures there are."""
+        return len(self.labels) - self.choices
 
     def split(self, seed: int) -> tuple[Int, Int]:
-        """Positions of the training and of the test pictures for a seed."""
+        """Positions of the training and of the test pictures for a seed. Raises UserError where no class has a picture to spare."""
         if self.fixed is not None:
-            return np.arange(self.fixed), np.arange(self.fixed, len(self.labels))
+            return np.arange(self.fixed), np.arange(self.fixed, self.asked)
+        if np.bincount(self.labels[: self.asked], minlength=1).max() < 2:
+            raise UserError(
+                f"{self.classes} classes of 1 image each: nothing is left to test on. A class needs 2 images, or the set a part of its own for the test"
+            )
         train, test = [], []
         for number in range(self.classes):
-            members = np.flatnonzero(self.labels == number)
+            members = np.flatnonzero(self.labels[: self.asked] == number)
             members = members[rng.permutation(len(members), "test split", seed, number)]
             held = max(1, round(TEST_SHARE * len(members))) if len(members) > 1 else 0
             test.append(members[:held])
@@ -60,12 +76,12 @@ class Questions:
 
         Names of a file are looked up in the training part; without a test part, all pictures that it does not name are the test.
         """
-        train, test = self.split(seed)
         if not wanted.file:
+            train, test = self.split(seed)
             return train[choose(self.labels[train], self.classes, wanted, "labels", seed)], test
-        pool = train if self.fixed is not None else np.arange(len(self.labels))
+        pool = np.arange(self.asked if self.fixed is None else self.fixed)
         chosen = listed(Path(wanted.file), [self.name(int(i)) for i in pool])
-        rest = test if self.fixed is not None else np.setdiff1d(pool, pool[chosen])
+        rest = self.split(seed)[1] if self.fixed is not None else np.setdiff1d(pool, pool[chosen])
         if not len(rest):
             raise UserError(f"{wanted.file} names all pictures: none is left to test on")
         return pool[chosen], rest
@@ -74,9 +90,14 @@ class Questions:
         """How many seeds differ: one for a file of names, and for all labels with a fixed test part."""
         return 1 if wanted.file or (wanted.all and self.fixed is not None) else seeds
 
+    def choosing(self, train: Int, seed: int) -> Int:
+        """Positions of the pictures that choices are made on: the validation part, where all labels are used; else none."""
+        whole = self.choices and len(train) == len(self.split(seed)[0])
+        return np.arange(self.asked, len(self.labels)) if whole else np.arange(0)
+
     def describe(self) -> str:
         if self.fixed is not None:
-            return f"the set's own test part ({len(self.labels) - self.fixed:,} pictures)"
+            return f"the set's own {self.part} part ({self.asked - self.fixed:,} pictures)"
         return f"{100 * TEST_SHARE:.0f} % of each class, drawn anew for each seed"
 
 
@@ -105,23 +126,62 @@ def listed(file: Path, names: list[str]) -> Int:
     return np.unique(np.array([places[0] for places in found], np.int64))
 
 
-def questions(pictures: Pictures) -> Questions:
-    """What the pictures of a SPEC can be asked. Raises UserError when they have no labels, or fewer than two classes."""
+def questions(pictures: Pictures, choices: bool = False) -> Questions:
+    """What the pictures of a SPEC can be asked. `choices`: a validation part comes with them, to choose on. What is not tested on is said.
+
+    Raises UserError when they have no labels, or fewer than two classes.
+    """
     first = labelled(pictures.labelled, "an evaluation")
     classes = len(pictures.labelled.classes)
     if classes < 2:
         raise UserError(f"{pictures.spec} has {classes} class; an accuracy needs at least two")
-    if pictures.test is None:
-        return Questions(first, classes, None, pictures.labelled.name)
-    test = labelled(pictures.test, "the test part")
-    names = list(pictures.test.classes)
-    if names != list(pictures.labelled.classes):  # numbers mean what the training part says
-        number = {name: i for i, name in enumerate(pictures.labelled.classes)}
-        if absent := [names[i] for i in np.unique(test) if names[i] not in number]:
-            raise UserError(
-                f"class {absent[0]!r} of the test part is absent from the training part ({len(absent)} of {len(names)} are): nothing could be right there"
-            )
-        test = np.array([number[name] for name in names], np.int64)[test]
-    if unknown := sorted(set(np.unique(test)) - set(np.unique(first))):
-        raise UserError(f"class {pictures.labelled.classes[unknown[0]]!r} of the test part has no picture in the training part")
-    return Questions(np.concatenate([first, test]), classes, len(first), pictures.labelled.name)
+    held = _validation(pictures) if choices else None
+    tests = None if pictures.test is None else _tested(pictures, pictures.test, first)
+    if tests is None and pictures.validation is not None:
+        tell(
+            f"{pictures.spec} has no part {pictures.test_on}: {100 * TEST_SHARE:.0f} % of each class are held out for it. Its {VAL} part of "
+            f"{len(pictures.validation):,} images is not tested on; --test-on {VAL} does"
+        )
+    return Questions(
+        np.concatenate([part for part in (first, tests, held) if part is not None]),
+        classes,
+        None if tests is None else len(first),
+        pictures.labelled.name,
+        0 if held is None else len(held),
+        pictures.test_on,
+    )
+
+
+def _tested(pictures: Pictures, test: ImageSource, first: Int) -> Int:
+    """Labels of the test part, with the numbers of the training part. Raises UserError for classes that are not there."""
+    if test.labels is None and pictures.validation is not None and pictures.validation.labels is not None:
+        raise UserError(
+            f"the {pictures.test_on} part of {pictures.spec} has no labels, and its {VAL} part has: --test-on {VAL} tests on that"
+        )
+    labels, absent = _numbered(labelled(test, f"the {pictures.test_on} part"), test, pictures.labelled)
+    if absent:
+        raise UserError(
+            f"class {absent[0]!r} of the {pictures.test_on} part is absent from the training part ({len(absent)} of {len(test.classes)} are): "
+            "nothing could be right there"
+        )
+    if unknown := sorted(set(np.unique(labels)) - set(np.unique(first))):
+        raise UserError(
+            f"class {pictures.labelled.classes[unknown[0]]!r} of the {pictures.test_on} part has no picture in the training part"
+        )
+    return labels
+
+
+def _validation(pictures: Pictures) -> Int | None:
+    """Labels of the validation part, with the numbers of the training part; None where choices cannot be made on it."""
+    source = pictures.validation
+    if source is None or source.labels is None or (source.labels < 0).any():
+        return None
+    labels, absent = _numbered(source.labels, source, pictures.labelled)
+    return None if absent else labels
+
+
+def _numbered(labels: Int, source: ImageSource, of: ImageSource) -> tuple[Int, list[str]]:
+    """Labels with the numbers that the classes of another source have, and the classes that it lacks."""
+    names, number = list(source.classes), {name: i for i, name in enumerate(of.classes)}
+    absent = [names[i] for i in np.unique(labels) if names[i] not in number]
+    return np.array([number.get(name, -1) for name in names], np.int64)[labels], absent

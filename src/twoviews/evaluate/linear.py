@@ -1,7 +1,7 @@
 """Logistic regression by L-BFGS on frozen h, the paper's transfer protocol (Chen et al. 2020, B.8).
 
-With all labels the strength of l2 is chosen from the paper's 45 values on a fifth of the training labels, then all of them are fitted;
-with few labels that fifth would be noise, so below `TUNE` labels a class one strength, written below, is used.
+With all labels the strength of l2 is chosen from the paper's 45 values on the validation part, or on a fifth of the training labels where there is
+none; then all training labels are fitted. With few labels that fifth would be noise: below `TUNE` labels a class one strength, written below, is used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ..base import draws as rng
 from ..probes.logistic import Logistic
 from ..probes.ridge import L2
 
+Known = tuple[Tensor, Tensor]  # features (n, d) and labels (n,)
 TUNE = 10  # labels of the rarest class from which on the strength is chosen
 FIXED = 1e-2  # the strength below that
 VALIDATION = 0.2
@@ -26,10 +27,10 @@ def prepared(h: Tensor, train: Tensor) -> Tensor:
     return F.normalize(h - train.mean(0), dim=1) * h.shape[1] ** 0.5
 
 
-def lbfgs(h: Tensor, y: Tensor, queries: Tensor, classes: int, seed: int) -> tuple[Tensor, float]:
-    """Logits of the queries, and the l2 used. Shapes (n, d), (n,), (q, d) → (q, classes)."""
+def lbfgs(h: Tensor, y: Tensor, queries: Tensor, classes: int, seed: int, held: Known | None = None) -> tuple[Tensor, float]:
+    """Logits of the queries, and the l2 used, chosen on `held` where that is given. Shapes (n, d), (n,), (q, d) → (q, classes)."""
     x, asked = prepared(h, h), prepared(queries, h)
-    l2 = strength(x, y, classes, seed)
+    l2 = strength(x, y, classes, seed) if held is None else best_l2((x, y), (prepared(held[0], h), held[1]), classes)
     w, b = Logistic(x, y, classes).fit(l2)
     return asked @ w + b, l2
 
@@ -50,11 +51,7 @@ def layer(h: Tensor, y: Tensor, classes: int, seed: int) -> tuple[Tensor, Tensor
 
 
 def choose_l2(x: Tensor, y: Tensor, classes: int, seed: int) -> float:
-    """The strength, of the paper's 45, by cross-entropy on a class-balanced fifth of these labels (never on test).
-
-    Taken is the strongest that is no worse than the best by more than a standard error of their difference: where a fifth cannot tell
-    strengths apart, the simpler model. Cross-entropy rather than accuracy, because with few pictures many strengths tie in accuracy.
-    """
+    """The strength that is best on a class-balanced fifth of these labels, fitted to the others (never on test)."""
     held = []
     labels = y.cpu().numpy()
     for number in range(classes):
@@ -63,10 +60,19 @@ def choose_l2(x: Tensor, y: Tensor, classes: int, seed: int) -> float:
         held.append(members[: max(1, round(VALIDATION * len(members)))])
     mask = torch.zeros(len(y), dtype=torch.bool, device=y.device)
     mask[torch.from_numpy(np.concatenate(held)).to(y.device)] = True
+    return best_l2((x[~mask], y[~mask]), (x[mask], y[mask]), classes)
+
+
+def best_l2(fitted: Known, held: Known, classes: int) -> float:
+    """The strength, of the paper's 45, that fits one set of features and labels so that the cross-entropy is least on the other.
+
+    Taken is the strongest that is no worse than the best by more than a standard error of their difference: where the other cannot tell
+    strengths apart, the simpler model. Cross-entropy rather than accuracy, because with few pictures many strengths tie in accuracy.
+    """
     tried: list[tuple[float, Tensor]] = []
     best = 0
-    for l2, w, b in Logistic(x[~mask], y[~mask], classes).path(list(L2)):
-        tried.append((l2, F.cross_entropy(x[mask] @ w + b, y[mask], reduction="none")))
+    for l2, w, b in Logistic(*fitted, classes).path(list(L2)):
+        tried.append((l2, F.cross_entropy(held[0] @ w + b, held[1], reduction="none")))
         if tried[-1][1].mean() < tried[best][1].mean():
             best = len(tried) - 1
         if len(tried) - 1 - best == PATIENCE:

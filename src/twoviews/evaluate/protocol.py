@@ -88,18 +88,19 @@ def _evaluate(verb: str, encoder: str | Path | Encoder, images: str | Path | Ima
 
 def evaluate(verb: str, subject: Named, pictures: Pictures, config: EvalConfig) -> Result:
     """Measure a subject and its baselines on open pictures."""
-    began, asked = time.perf_counter(), labelling.questions(pictures)
-    amounts = [amount(text) for text in config.labels]
+    began, amounts = time.perf_counter(), [amount(text) for text in config.labels]
+    chooses = verb == "linear" and config.protocol == "lbfgs" and any(wanted.all for wanted in amounts)
+    asked = labelling.questions(pictures, chooses)
     baselines = [name for name in config.baselines if name != "none"]
     for wanted in amounts:  # refuse what cannot be drawn before anything is computed
         asked.draw(wanted, config.seed)
     device, precision = where(config.device)
     workers = workers_for(config.workers, pictures.labelled)
-    subjects = gather(subject, pictures, baselines, device, precision, workers, config.seed)
+    subjects = gather(subject, pictures, baselines, device, precision, workers, config.seed, asked.choices > 0)
     y = torch.from_numpy(asked.labels).to(device)
     classify = classifier(verb, config, asked, pictures.labelled, device, precision, workers, subject.encoder.spec.resize)
     rows = [row_of(found, wanted, asked, y, classify, config, device) for found in subjects for wanted in amounts]
-    return Result(verb, about(subject, pictures, asked, describe(verb, config), config, began), rows)
+    return Result(verb, about(subject, pictures, asked, describe(verb, config, asked.choices), config, began), rows)
 
 
 def about(subject: Named, pictures: Pictures, asked: labelling.Questions, protocol: str, config: Drawing, began: float) -> dict[str, Any]:
@@ -173,7 +174,9 @@ def classifier(
         return knn_votes(found.h[train], y, found.h[test], asked.classes, config.k, config.knn_temperature), {}
 
     def by_lbfgs(found: Subject, train: np.ndarray, y: Tensor, test: np.ndarray, seed: int) -> tuple[Tensor, dict[str, Any]]:
-        logits, l2 = lbfgs(found.h[train], y, found.h[test], asked.classes, seed)
+        chosen_on = asked.choosing(train, seed)
+        held = (found.h[chosen_on], torch.from_numpy(asked.labels[chosen_on]).to(y.device)) if len(chosen_on) else None
+        logits, l2 = lbfgs(found.h[train], y, found.h[test], asked.classes, seed, held)
         return logits, {"l2": l2}
 
     def by_sgd(found: Subject, train: np.ndarray, y: Tensor, test: np.ndarray, seed: int) -> tuple[Tensor, dict[str, Any]]:
@@ -199,8 +202,8 @@ def classifier(
     return by_sgd if config.protocol == "sgd" else by_lbfgs
 
 
-def describe(verb: str, config: EvalConfig) -> str:
-    """The protocol in words."""
+def describe(verb: str, config: EvalConfig, choices: int = 0) -> str:
+    """The protocol in words. `choices`: how many pictures of a validation part it chooses on."""
     if verb == "knn":
         return f"kNN on h: cosine, k = {config.k}, votes exp(similarity / {config.knn_temperature:g})"
     if config.protocol == "sgd":
@@ -208,10 +211,11 @@ def describe(verb: str, config: EvalConfig) -> str:
             f"linear on frozen h by SGD: {config.epochs} epochs of crop and flip, batch {config.batch}, rate {RATE} · batch/256, Nesterov 0.9, "
             "cosine, no weight decay"
         )
+    own = f"the val part ({choices:,} images) where all labels are used, else on " if choices else ""
     return (
         f"logistic regression by L-BFGS on frozen h (centred, length √d); l2 of 45 values from 1e5 to 1e-6 (ended after {PATIENCE} no better) by "
-        f"cross-entropy on {100 * VALIDATION:.0f} % of the training labels: the strongest within a standard error of the best, then refitted on all; "
-        f"below {TUNE} labels a class l2 = {FIXED:g}"
+        f"cross-entropy on {own}{100 * VALIDATION:.0f} % of the training labels: the strongest within a standard error of the best, then refitted on all; "
+        f"below {TUNE} labels a class{' without a val part' if choices else ''} l2 = {FIXED:g}"
     )
 
 

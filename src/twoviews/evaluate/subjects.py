@@ -28,7 +28,7 @@ PIXEL_SIDE = 32  # raw pixels of larger pictures are compared at this side
 
 @dataclasses.dataclass
 class Subject:
-    """Something that gives features. `h` has a row a picture: the training part's, then the test part's."""
+    """Something that gives features. `h` has a row a picture: the training part's, the test part's, and the validation part's where it chooses."""
 
     name: str
     h: Tensor
@@ -119,15 +119,16 @@ def gather(
     precision: str,
     workers: int,
     seed: int,
+    choices: bool = False,
 ) -> list[Subject]:
-    """Features of the encoder and of each baseline on the labelled and test pictures, by the evaluation view.
+    """Features of the encoder and of each baseline on the labelled and test pictures, by the evaluation view; with `choices` on those of validation too.
 
     The encoder is hashed before and after: RunError if anything in it changed.
     """
     spec = subject.encoder.spec
 
     def of(name: str, net: Any, size: int) -> Tensor:
-        parts = [pictures.labelled] + ([pictures.test] if pictures.test is not None else [])
+        parts = [part for part in (pictures.labelled, pictures.test, pictures.validation if choices else None) if part is not None]
         return torch.cat([features(net, part, size, spec.resize, device, precision, workers, what=name) for part in parts])
 
     def encoded(name: str, net: Encoder) -> Subject:

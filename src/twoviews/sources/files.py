@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,7 +45,8 @@ TINY = 8  # pixels: a side below makes no sensible crop
 class Files(Encoded):
     """Files `names` below `root`, with labels if there are any. Names lie in one Arrow array: worker processes share its memory.
 
-    `targets` (n, classes) holds 1, 0, or −1 (does not count) where a picture may show several classes.
+    `targets` (n, classes) holds 1, 0, or −1 (does not count) where a picture may show several classes. `others`: how many files of which ending lie
+    beside them and are not taken.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Files(Encoded):
     ):
         self.root, self.labels, self.classes, self.how, self.targets = root, labels, classes, how, targets
         self.names: pa.LargeBinaryArray = names if isinstance(names, pa.LargeBinaryArray) else stored(names)
+        self.others: Counter[str] = Counter()
         self._fingerprint = ""
 
     @property
@@ -189,41 +192,6 @@ def shown(names: list[str], count: int) -> str:
     return ", ".join(repr(name)[1:-1] for name in names) + (", …" if count > len(names) else "")
 
 
-def natural(text: str) -> tuple[int, float, str]:
-    """A key that sorts numbers in their order, before words."""
-    return (0, float(text), text) if text.isdecimal() else (1, 0.0, text)
-
-
 def sample(n: int, count: int = 64) -> list[int]:
     """Some of n pictures, keyed, from all over the set."""
     return rng.subset(n, min(n, count), "sample").tolist()
-
-
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a loop of links
-        return False
-
-
-def find(root: Path) -> list[str]:
-    """Picture files below `root` by their ending, as sorted relative paths with forward slashes. Hidden files and folders are left out.
-
-    Links to files count as files; links to folders are not followed, so that a loop cannot catch us; pipes and sockets are no files.
-    """
-    found: list[str] = []
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            with os.scandir(root / folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(f"{folder}{entry.name}/")
-                    elif os.path.splitext(entry.name)[1].lower().rstrip() in SUFFIXES and not _leads_to_folder(entry):  # noqa: PTH122 (a million times)
-                        found.append(folder + entry.name)
-        except PermissionError as error:
-            raise UserError(f"the folder {error.filename} may not be read: give this user the right to, or take it away") from error
-    return sorted(found)

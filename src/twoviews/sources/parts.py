@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Iterable, Sequence
+from fnmatch import fnmatchcase
 
 from ..base.errors import UserError, nearest, unknown
 
@@ -112,7 +113,8 @@ class Split:
 def split_by_part(
     names: Iterable[str], asked: Sequence[str] = (), *, where: str = "IMAGES", what: str = "name", flat: Collection[str] = ()
 ) -> Split:
-    """Sort the names of folders, files, splits or values by the parts that they are called after, or that `asked` (ReadConfig.parts) says.
+    """Sort the names of folders, files, splits or values by the parts that they are called after, or that `asked` (ReadConfig.parts) says,
+    where NAME may be a pattern such as data-*.
 
     Names that say nothing beside a training part are left out, and so is a train_mini beside train; beside an unlabelled part they are the training part.
     One part alone is `all` there is. `flat`: the folders that hold images themselves, and so may be classes. `where` and `what` are words of messages.
@@ -137,10 +139,11 @@ def split_by_part(
 
 
 def _asked(names: list[str], asked: Sequence[str], where: str, what: str) -> dict[str, str]:
-    """{name: part} of the texts PART=NAME. Raises UserError."""
+    """{name: part} of the texts PART=NAME; a text without = is another name of the part before. Raises UserError."""
     given: dict[str, str] = {}
+    part = None
     for text in asked:
-        key, equals, name = text.partition("=")
+        key, equals, name = text.partition("=") if "=" in text or part is None else (part, "=", text)
         part = key if key in PARTS else part_of(key)
         if not equals or not name:
             raise UserError(
@@ -148,10 +151,12 @@ def _asked(names: list[str], asked: Sequence[str], where: str, what: str) -> dic
             )
         if part is None:
             raise unknown("part", key, PARTS)
-        if name not in names:
+        own = [name] if name in names else [other for other in names if fnmatchcase(other, name)]
+        if not own:
             raise UserError(f"--parts {text}: {where} has no {what} {name!r}.{nearest(name, names)} It has {_some(names)}")
-        if given.setdefault(name, part) != part:
-            raise UserError(f"--parts says that {name!r} is both {given[name]} and {part}")
+        for one in own:
+            if given.setdefault(one, part) != part:
+                raise UserError(f"--parts says that {one!r} is both {given[one]} and {part}")
     return given
 
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ..base import draws as rng
 from ..base.errors import UserError, nearest
 from .config import ReadConfig, Reading
-from .files import Files, find
+from .files import Files
+from .find import find
 from .names import TRANSFER_SETS
 from .sets import known_set
 from .source import ImageSource, part
-from .spec import open_pictures
+from .spec import Pictures, open_pictures
 
 CALTECH_TRAINING = 30  # pictures of each class, the rest is the test part
 
@@ -53,8 +54,9 @@ def open_set(name: str, config: ReadConfig, channels: int = 3) -> TransferSet:
         test = pictures.test
         if test is None:
             train, test = held_out(pictures.labelled, 0.2, "transfer test")
-            return TransferSet(Path(name).name, "top1", train, None, test)
-        return TransferSet(Path(name).name, "top1", pictures.labelled, None, test)
+        else:
+            train = pictures.labelled
+        return TransferSet(Path(name).name, "top1", train, _chosen_on(pictures), test)
     try:
         train, validation, test = READERS[name](Path(config.root), channels, config.download)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -66,6 +68,13 @@ def open_set(name: str, config: ReadConfig, channels: int = 3) -> TransferSet:
     except OSError as error:
         raise UserError(f"{name} could not be read or downloaded: {error}") from error
     return TransferSet(name, METRICS[name], train, validation, test)
+
+
+def _chosen_on(pictures: Pictures) -> ImageSource | None:
+    """The validation part, where it has labels of the training part's classes."""
+    found = pictures.validation
+    fits = found is not None and found.labels is not None and list(found.classes) == list(pictures.labelled.classes)
+    return found if fits and not (found.labels < 0).any() else None
 
 
 def held_out(source: ImageSource, share: float, *key: int | str) -> tuple[ImageSource, ImageSource]:
@@ -120,7 +129,7 @@ def birdsnap(root: Path, channels: int, download: bool) -> Parts:
     base = root / "birdsnap"
     lines = (base / "test_images.txt").read_text(encoding="utf-8").split("\n")
     test = {line.strip() for line in lines if "/" in line}
-    paths = find(base / "images")
+    paths = find(base / "images").names
     classes = sorted({path.split("/")[0] for path in paths})
     number = {name: i for i, name in enumerate(classes)}
 
@@ -154,7 +163,7 @@ def caltech101(root: Path, channels: int, download: bool) -> Parts:
     base = root / "caltech101" / "101_ObjectCategories"
     if not base.is_dir():
         raise FileNotFoundError(2, "missing", str(base))
-    paths = find(base)
+    paths = find(base).names
     classes = sorted({path.split("/")[0] for path in paths})
     labels = np.array([classes.index(path.split("/")[0]) for path in paths], np.int64)
     whole, chosen = Files(base, paths, labels, classes, Reading(channels)), []

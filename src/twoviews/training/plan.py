@@ -20,10 +20,12 @@ from ..nets.head import Head, head
 from ..nets.names import encoder_file, of_library
 from ..optim.schedule import Schedule, official
 from ..sources.files import Files, kept
+from ..sources.parts import UNLABELLED
 from ..sources.source import ImageSource, Small
 from ..sources.spec import Pictures, open_pictures
 from .config import TrainConfig, resolve
 from .recipes import choose, recipe
+from .skipped import SKIPPED
 
 PICTURES = "pictures.parquet"  # of a RUN: the list of its files
 
@@ -75,8 +77,10 @@ def settings(
     Raises UserError for unknown options (with the nearest name), wrong values, and pictures that are not there.
     """
     early = resolve({}, given)
-    pictures, source = _open(images, early, given)
+    pictures, source = _open(images, early, given, SKIPPED if out is not None else "")
     notes = list(pictures.remarks)
+    if UNLABELLED in pictures.splits and len(pictures.splits) > 1:
+        notes.append(f"learned from is the {UNLABELLED} part alone; --parts {UNLABELLED}=NAME adds others to it")
     if out is not None and (out / PICTURES).is_file() and isinstance(source, Files):
         before = kept(source, out / PICTURES)
         if before is not None and before is not source:
@@ -154,9 +158,9 @@ def _divide(config: TrainConfig) -> None:
         raise UserError(f"chunk {chunk} does not divide {whose}: --chunk {near}")
 
 
-def _open(images: str | Path | ImageSource, config: TrainConfig, given: dict[str, Any]) -> tuple[Pictures, ImageSource]:
+def _open(images: str | Path | ImageSource, config: TrainConfig, given: dict[str, Any], listed: str) -> tuple[Pictures, ImageSource]:
     channels = recipe(config.recipe).values.get("channels", 3) if config.recipe != "auto" else 1 if str(images) == "digits" else 3
-    pictures = open_pictures(images, given.get("channels", channels), config)
+    pictures = open_pictures(images, given.get("channels", channels), config, listed=listed)
     return pictures, pictures.training
 
 
