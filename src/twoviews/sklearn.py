@@ -15,7 +15,7 @@ from .base.errors import UserError
 from .nets.base import Encoder
 from .nets.encoder import load_encoder
 from .probes.features import features
-from .sources.listed import from_python
+from .sources.arrays import from_python
 from .training.loop import train
 
 

@@ -28,8 +28,9 @@ class RunError(TwoviewsError):
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """« Did you mean X? » for the closest valid name, or the empty string."""
-    close = difflib.get_close_matches(name.lower(), {v.lower(): v for v in valid}, n=1, cutoff=0.55)
-    return f" Did you mean {close[0]}?" if close else ""
+    names = {v.lower(): v for v in valid}
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.55)
+    return f" Did you mean {names[close[0]]}?" if close else ""
 
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> UserError:

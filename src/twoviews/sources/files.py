@@ -195,11 +195,6 @@ def shown(names: list[str], count: int) -> str:
     return ", ".join(repr(name)[1:-1] for name in names) + (", …" if count > len(names) else "")
 
 
-def natural(text: str) -> tuple[int, float, str]:
-    """A key that sorts numbers in their order, before words."""
-    return (0, float(text), text) if text.isdecimal() else (1, 0.0, text)
-
-
 def sample(n: int, count: int = 64) -> list[int]:
     """Some of n pictures, keyed, from all over the set."""
     return rng.subset(n, min(n, count), "sample").tolist()

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..base.errors import UserError
+from . import labels as of_labels
+from .choose import LABELS, column, rank, several, took
 from .config import ReadConfig, Reading
-from .files import SPLITS
 from .names import HUB
+from .parts import split_by_part
+from .schema import is_label
 from .source import Encoded
-from .table import LABEL_COLUMNS, Groups, bytes_of, named
+from .table import Rows, tables
 
 
-class Mapped(Encoded):
-    """One split of a set of `datasets`: Arrow files mapped into memory, so that any order is cheap and processes share it."""
+class Mapped(Rows):
+    """One part of a set of `datasets`: Arrow files mapped into memory, so that any order is cheap and processes share it."""
 
-    def __init__(self, data: Any, how: Reading, spec: str, label_column: str):
-        from datasets import ClassLabel, Image
+    def __init__(self, data: Any, how: Reading, column: str, folder: Path):
+        from datasets import Image
 
-        pictures = [name for name, feature in data.features.items() if isinstance(feature, Image)]
-        if not pictures:
-            raise UserError(
-                f"{spec} has no column of pictures; it has {', '.join(f'{n} ({type(f).__name__})' for n, f in data.features.items())}"
-            )
-        if label_column and label_column not in data.features:
-            raise UserError(f"{spec} has no column {label_column!r}; it has {', '.join(data.features)}")
-        self.how, self.column = how, pictures[0]
-        self.data = data.cast_column(self.column, Image(decode=False))
-        label = label_column or next((n for n, f in data.features.items() if isinstance(f, ClassLabel)), "")
-        label = label or next((n for n in LABEL_COLUMNS if n in data.features), "")
-        if label:
-            values, feature = data[label], data.features[label]
-            values = [-1 if v is None else v for v in values]
-            named_classes = list(getattr(feature, "names", None) or [])
-            classes: list[Any] = named_classes or sorted({v for v in values if v != -1})
-            number = {v: i for i, v in enumerate(range(len(classes)) if named_classes else classes)}
-            self.labels = np.array([number.get(v, -1) for v in values], np.int64)
-            self.classes = [str(c) for c in classes]
+        self.how, self.column, self.folders = how, column, [folder]
+        data = data.cast_column(column, Image(decode=False))
+        self._fingerprint = data._fingerprint
+        self.data = data.select_columns([column])  # others are not decoded
 
     @property
     def fingerprint(self) -> str:
-        return self.data._fingerprint
+        return self._fingerprint
 
     def __len__(self) -> int:
         return len(self.data)
@@ -51,18 +38,9 @@ class Mapped(Encoded):
     def row(self, index: int) -> dict[str, Any]:
         return self.data[index][self.column]
 
-    def name(self, index: int) -> str:
-        return named(self.row(index), index)
-
-    def bytes(self, index: int) -> bytes:
-        row = self.row(index)
-        if row and row.get("bytes") is None and row.get("path") and Path(row["path"]).is_file():
-            return Path(row["path"]).read_bytes()
-        return bytes_of(row, index)
-
 
 def hub(spec: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
-    """The splits of hf:NAME or hf:FOLDER. Raises UserError for what is not there, or where `datasets` is missing."""
+    """The parts of hf:NAME or hf:FOLDER. Raises UserError for what is not there, or where `datasets` is missing."""
     name = spec.removeprefix(HUB)
     try:
         import datasets
@@ -80,33 +58,84 @@ def hub(spec: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
             found = datasets.load_dataset(name)
     except (OSError, ValueError, RuntimeError, ConnectionError, DatasetsError) as error:
         raise UserError(f"{spec} cannot be opened: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
-    splits = found if isinstance(found, dict) else {"all": found}
+    return mapped(spec, found if isinstance(found, dict) else {"all": found}, how, config)
+
+
+def mapped(spec: str, splits: Mapping[Any, Any], how: Reading, config: ReadConfig) -> dict[str, Encoded]:
+    """Sources of the splits of a set of `datasets`, by part. All of them give the same numbers to the same labels. Raises UserError."""
+    called = {str(split): data for split, data in splits.items()}
+    split = split_by_part(called, config.parts, where=spec, what="split")
+    taken = [(part, name, called[name]) for part, names in split.parts.items() for name in names]
+    first = taken[0][2]
+    image, remark = _image(spec, first.features, config)
+    label = _label(spec, [data for _, _, data in taken], image, config)
+    found = of_labels.numbered([_labels_of(name, data, label) for _, name, data in taken] if label else [])
+    missing = "" if label else f"{spec} has no column of labels that is called as usual (--label-column names one)"
+    folder = Path(spec.removeprefix(HUB))
     out: dict[str, Encoded] = {}
-    for split, data in splits.items():
-        out.setdefault(SPLITS.get(str(split), str(split)), Mapped(data, how, spec, config.label_column))
-    return only_all(out)
+    for part, names in split.parts.items():
+        own = [i for i, (of, _, _) in enumerate(taken) if of == part]
+        source = Mapped(_joined(spec, [taken[i][2] for i in own], image), how, image, folder)
+        source.labels, source.classes, source.no_labels = found.of(own), found.classes, found.why or missing
+        source.remarks = [remark, *([took(label, "labels")] if label else []), *found.remarks, f"part {part}: {', '.join(names)}"]
+        source.beside = [f"{several(len(called[name]), 'row')} of the split {name}" for name in split.left]
+        source.root_only = config.root_only
+        out[part] = source
+    return out
+
+
+def _joined(spec: str, splits: list[Any], image: str) -> Any:
+    from datasets import Image, concatenate_datasets
+
+    if absent := next((data for data in splits if not isinstance(data.features.get(image), Image)), None):
+        raise UserError(f"{spec}: the split {absent.split} has no column {image!r} of images; it has {', '.join(absent.features)}")
+    return splits[0] if len(splits) == 1 else concatenate_datasets([data.select_columns([image]) for data in splits])
+
+
+def _image(spec: str, features: Mapping[str, Any], config: ReadConfig) -> tuple[str, str]:
+    """The column of images, and the remark on it. Raises UserError where there is none."""
+    from datasets import Image
+
+    names = [name for name, feature in features.items() if isinstance(feature, Image)]
+    if not names:
+        raise UserError(f"{spec} has no column of pictures; it has {', '.join(f'{n} ({type(f).__name__})' for n, f in features.items())}")
+    chosen = column(spec, names, config.image_column, (), "image") or min(names, key=rank)
+    return chosen, took(chosen, "images", names, "--image-column")
+
+
+def _label(spec: str, splits: list[Any], image: str, config: ReadConfig) -> str:
+    """The column of labels: the one that is asked for, a usual one, else the first with named classes; "" for none."""
+    from datasets import ClassLabel
+
+    for data in splits:
+        types = data.features.arrow_schema
+        names = [name for name in data.features if name != image and is_label(types.field(name).type)]
+        if config.label_column:
+            return column(spec, list(data.features), config.label_column, LABELS, "label")
+        found = column(spec, names, "", LABELS, "label") or next((n for n in names if isinstance(data.features[n], ClassLabel)), "")
+        if found:
+            return found
+    return ""
+
+
+def _labels_of(split: str, data: Any, label: str) -> of_labels.Column:
+    if label not in data.features:
+        return of_labels.Column(split, label, len(data), None)
+    feature = data.features[label]
+    names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None) or ()
+    values = data.select_columns([label]).with_format("arrow")[:].column(0)
+    return of_labels.Column(f"the split {split}", label, len(data), values, names)
 
 
 def _streamed(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
     """Parquet files by row groups where they lie: a local folder, or the Hub through its file system."""
     if Path(name).is_dir():
-        filesystem, files = None, [str(p) for p in sorted(Path(name).rglob("*.parquet"))]
+        filesystem, root, files = None, name, [str(p) for p in sorted(Path(name).rglob("*.parquet"))]
     else:
         from huggingface_hub import HfFileSystem
 
-        filesystem = HfFileSystem()
-        files = sorted(filesystem.glob(f"datasets/{name}/**/*.parquet"))
+        filesystem, root = HfFileSystem(), f"datasets/{name}"
+        files = sorted(filesystem.glob(f"{root}/**/*.parquet"))
     if not files:
         raise UserError(f"hf:{name} holds no Parquet files, and only these can be streamed: leave --streaming away")
-    splits: dict[str, list[str]] = {}
-    for file in files:
-        first = file.rsplit("/", 1)[-1].split("-")[0].split(".")[0].lower()
-        splits.setdefault(SPLITS.get(first, "all"), []).append(file)
-    if "train" not in splits:
-        splits = {"all": files}
-    return {split: Groups(own, how, config.label_column, filesystem) for split, own in splits.items()}
-
-
-def only_all(splits: dict[str, Encoded]) -> dict[str, Encoded]:
-    """A single split, whatever it is called, is all there is."""
-    return {"all": next(iter(splits.values()))} if len(splits) == 1 else splits
+    return tables(files, root, how, config, large=True, filesystem=filesystem)

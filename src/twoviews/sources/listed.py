@@ -1,125 +1,232 @@
-"""A list of files with labels and splits (CSV or Parquet), and arrays in memory: what people with a table, and Python callers, bring."""
+"""A list of files with labels and parts: CSV, TSV, Parquet or JSON lines; and a folder of images with such a list inside (Hugging Face's metadata)."""
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import dataclasses
-import hashlib
 import os
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from ..base.errors import UserError, nearest
+from ..base.errors import UserError
+from . import labels as of_labels
+from .choose import LABELS, PATHS, SPLIT, column, several, tidy, took
 from .config import ReadConfig, Reading
-from .decode import as_channels, from_array, from_pil, read_file
-from .errors import Unreadable
-from .files import SPLITS, Files, natural
-from .sets import fingerprint
-from .source import ImageSource, Small
+from .files import SUFFIXES, Files
+from .parts import ALL, NONE, part_of, split_by_part
+from .schema import image_columns, is_paths, read_schema
+from .text import read_lines, read_table, readable
 
-PATHS = ("path", "file", "filename", "file_name", "filepath", "image_path", "image")
-LABELS = ("label", "labels", "class", "category", "target")
-SPLIT = ("split", "part", "subset", "set")
+USUAL = frozenset((*PATHS, *LABELS, *SPLIT))
+METADATA = ("metadata.csv", "metadata.parquet", "metadata.jsonl")
+FILE_NAME = "file_name"  # what Hugging Face's metadata calls the column of paths
+
+
+@dataclasses.dataclass
+class Rows:
+    """What a list says: paths, and labels and values of its split where it has such columns."""
+
+    paths: list[str]
+    labels: of_labels.Column
+    splits: list[str] | None
+    remarks: list[str]
 
 
 def listed(path: Path, how: Reading, config: ReadConfig) -> dict[str, Files]:
-    """The files of a list, by split. Relative paths are below the list's own folder. Raises UserError for what is wrong with it."""
-    columns = _parquet(path) if path.suffix == ".parquet" else _csv(path)
-    names = list(columns)
-    of_path = _column(path, names, config.path_column, PATHS, "path", needed=True)
-    of_label = _column(path, names, config.label_column, LABELS, "label")
-    of_split = _column(path, names, config.split_column, SPLIT, "split")
-    paths = columns[of_path]
+    """The files of a list, by part. Relative paths are below the list's own folder. Raises UserError for what is wrong with it."""
+    rows = read_rows(path, config)
+    return _files(path, path.parent, [("", rows)], how, config)
+
+
+def metadata(root: Path, how: Reading, config: ReadConfig) -> dict[str, Files]:
+    """The files of a folder with a metadata.csv, .parquet or .jsonl that names them in a column file_name, or of its folders of parts; {} for others."""
+    for base in (root, root / "data"):
+        if found := _metadata_in(base):
+            rows = read_rows(found, config, FILE_NAME)
+            tops = [name.partition("/")[0] for name in rows.paths]
+            if rows.splits is None and all("/" in name for name in rows.paths) and all(part_of(top) for top in set(tops)):
+                rows.splits = tops
+            return _files(found, base, [("", rows)], how, config)
+        each = {name: found for name in _part_folders(base) if (found := _metadata_in(base / name))}
+        if each:
+            lists = [(name, read_rows(found, config, FILE_NAME)) for name, found in each.items()]
+            for name, rows in lists:
+                rows.splits = [name] * len(rows.paths)
+            return _files(base, base, lists, how, config)
+    return {}
+
+
+def _part_folders(base: Path) -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(base) as entries:  # said where image files are looked for
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and part_of(entry.name))
+    return []
+
+
+def _metadata_in(folder: Path) -> Path | None:
+    for name in METADATA:
+        path = folder / name
+        if not path.is_file():
+            continue
+        if path.suffix == ".parquet":
+            schema = read_schema(str(path))
+            named = bool(schema) and FILE_NAME in schema.names
+        else:
+            try:
+                with path.open("rb") as file:
+                    named = FILE_NAME.encode() in file.readline().replace(b"\0", b"")
+            except OSError:
+                named = True  # what is wrong with it is said where it is read
+        if named:
+            return path
+    return None
+
+
+def read_rows(path: Path, config: ReadConfig, path_column: str = "") -> Rows:
+    """A list as it is written. Raises UserError for one without paths, or that cannot be read."""
+    remarks: list[str] = []
+    if path.suffix.lower() == ".parquet":
+        of_path, of_label, of_split = chosen = _chosen(path, _schema(path).names, config, path_column)
+        columns, labels = _of_parquet(path, chosen)
+    else:
+        lines = path.suffix.lower() == ".jsonl"
+        columns, remarks = (read_lines(path), []) if lines else read_table(path, USUAL | {tidy(name) for name in _asked(config)})
+        of_path, of_label, of_split = _chosen(path, list(columns), config, path_column)
+        labels = _of_text(path, of_label, columns.get(of_label, []))
+    paths = [os.fsdecode(p) if isinstance(p, bytes) else "" if p is None else str(p) for p in columns[of_path]]
     empty = next((n for n, p in enumerate(paths) if not p), None)
     if not paths or empty is not None:
         raise UserError(f"{path} has no rows" if not paths else f"{path}: row {empty + 1} has no path in the column {of_path!r}")  # type: ignore[operator]
+    paths = [_there(path.parent, p) for p in paths]
     if config.root_only:
         _refuse_outside(path, paths)
-    labels = columns[of_label] if of_label else None
-    classes = sorted({text for text in labels if text}, key=natural) if labels else []
-    if len(classes) < 2:
-        labels, classes = None, []
-    number = {name: i for i, name in enumerate(classes)}
-    splits = [_split(path, row, text) for row, text in enumerate(columns[of_split])] if of_split else ["all"] * len(paths)
-    if set(splits) == {"train"}:
-        splits = ["all"] * len(paths)
+    remarks += [took(name, what) for name, what in ((of_path, "paths"), (of_label, "labels"), (of_split, "parts")) if name]
+    splits = ["" if v is None else readable(str(v)).strip() for v in columns[of_split]] if of_split else None
+    return Rows(paths, dataclasses.replace(labels, count=len(paths)), splits, remarks)
+
+
+def _asked(config: ReadConfig) -> list[str]:
+    return [name for name in (config.path_column or config.image_column, config.label_column, config.split_column) if name]
+
+
+def _chosen(path: Path, names: list[str], config: ReadConfig, path_column: str) -> tuple[str, str, str]:
+    """The columns of paths, labels and splits; "" for those that there are not."""
+    try:
+        of_path = column(path, names, config.path_column or config.image_column or path_column, PATHS, "path", needed=True)
+    except UserError:
+        first = next((name for name in names if Path(name).suffix.lower() in SUFFIXES), None)
+        if first is None:
+            raise
+        raise UserError(
+            f"{path} has no line of column names: its first is already an image ({first!r}). Put path,label or the like above it"
+        ) from None
+    rest = [name for name in names if name != of_path]
+    return of_path, column(path, rest, config.label_column, LABELS, "label"), column(path, rest, config.split_column, SPLIT, "split")
+
+
+def _of_text(path: Path, name: str, values: Sequence) -> of_labels.Column:
+    if not name:
+        return of_labels.Column(str(path), "", 0, None)
+    try:
+        array = pa.array([readable(v).strip() if isinstance(v, str) else v for v in values])
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise UserError(f"{path}: the column {name!r} holds values of several types: {error}") from error
+    return of_labels.Column(str(path), name, 0, pa.chunked_array([array]))
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path} cannot be read as Parquet: {error}") from error
+    if twice := next((name for name in schema.names if schema.names.count(name) > 1), None):
+        raise UserError(f"{path} has two columns {twice!r}: give each a name of its own")
+    return schema
+
+
+def _of_parquet(path: Path, chosen: tuple[str, str, str]) -> tuple[dict[str, list], of_labels.Column]:
+    """The columns of paths and splits as lists, and the labels."""
+    of_path, of_label, of_split = chosen
+    try:
+        kept = pq.read_table(path, columns=list(dict.fromkeys(name for name in chosen if name)))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path} cannot be read as Parquet: {error}") from error
+    columns = {name: kept.column(name).to_pylist() for name in (of_path, of_split) if name}
+    if not of_label:
+        return columns, of_labels.Column(str(path), "", 0, None)
+    return columns, of_labels.Column(str(path), of_label, 0, kept.column(of_label), of_labels.class_names(kept.schema, of_label))
+
+
+def _there(root: Path, name: str) -> str:
+    """A path as the disk has it: the bytes that a list holds, else what may be meant by them, if that is there."""
+    if name.isascii() and "\\" not in name and name == name.strip():
+        return name
+    text = readable(name)
+    others = [
+        text,
+        name.replace("\\", "/"),
+        text.replace("\\", "/"),
+        name.strip(),
+        *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")),
+    ]
+    try:
+        return next((other for other in (name, *others) if os.path.lexists(root / other)), text)
+    except ValueError:  # a zero byte
+        return text
+
+
+def _files(where: Path, root: Path, lists: Sequence[tuple[str, Rows]], how: Reading, config: ReadConfig) -> dict[str, Files]:
+    """The files of some lists by part; each list's paths are below the folder that stands with it, below `root`."""
+    paths = [name if not folder else f"{folder}/{name}" for folder, rows in lists for name in rows.paths]
+    splits = [value for _, rows in lists for value in rows.splits or [""] * len(rows.paths)]
+    found = of_labels.numbered([rows.labels for _, rows in lists])
+    labels = found.of(range(len(lists)))
+    parts, beside = by_values(where, splits, config) if any(splits) else ({ALL: np.arange(len(paths))}, [])
+    missing = (
+        "" if found.why or labels is not None else f"{where} has no column of labels that is called as usual (--label-column names one)"
+    )
     out = {}
-    for split in sorted(set(splits), key=("train", "test", "unlabelled", "all").index):
-        rows = [row for row, own in enumerate(splits) if own == split]
-        known = None if labels is None else np.array([number.get(labels[row], -1) for row in rows], np.int64)
-        out[split] = Files(path.parent, [paths[row] for row in rows], known, classes, how)
+    for part, ids in parts.items():
+        source = Files(root, [paths[i] for i in ids], None if labels is None else labels[ids], found.classes, how)
+        source.no_labels = found.why or missing
+        source.remarks = [*dict.fromkeys(remark for _, rows in lists for remark in rows.remarks), *found.remarks]
+        source.beside = beside
+        out[part] = source
     return out
 
 
-def _csv(path: Path) -> dict[str, list[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            try:
-                dialect = csv.Sniffer().sniff(file.readline(), ",;\t") if path.suffix == ".csv" else csv.excel_tab
-            except csv.Error:
-                dialect = csv.excel  # one column
-            file.seek(0)
-            rows = list(csv.reader(file, dialect, strict=True))
-    except (OSError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as a table: {error}") from error
-    rows = [row for row in rows if row]
-    if not rows:
-        raise UserError(f"{path} is empty: a list has a line of column names and a line a picture")
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(rows[0]):
-            raise UserError(f"{path}: row {number} has {len(row)} fields, the line of names has {len(rows[0])}")
-    if "\0" in "".join(map("".join, rows)):
-        raise UserError(f"{path} holds zero bytes: it is no text")
-    return {name.strip(): list(values) for name, *values in zip(*rows, strict=True)}
-
-
-def _parquet(path: Path) -> dict[str, list[str]]:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path} cannot be read as Parquet: {error}") from error
-    simple = [n for n in table.column_names if not pa.types.is_nested(table.schema.field(n).type)]
-    return {name: ["" if v is None else str(v) for v in table.column(name).to_pylist()] for name in simple}
+def by_values(where: Path, splits: list[str], config: ReadConfig) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The rows of each part, and what is said of those that are in none."""
+    counts = Counter(splits)
+    wrong = next((value for value in counts if value and part_of(value) is None), None)
+    if wrong is not None and not config.parts and not any(part_of(value) for value in counts):
+        row = splits.index(wrong) + 1
+        raise UserError(
+            f"{where}: row {row} is of the split {wrong!r}, which is not called after a part: --parts train={wrong} … says which it is, --parts {NONE} takes all as one"
+        )
+    split = split_by_part([value for value in counts if value], config.parts, where=str(where), what="split")
+    kinds = np.array(splits, object)
+    rows = {part: np.flatnonzero(np.isin(kinds, names)) for part, names in split.parts.items()}
+    left = [*split.left, *([""] if counts[""] else [])]
+    return rows, [f"{several(counts[value], 'row')} {f'of the split {value}' if value else 'without a split'}" for value in left]
 
 
 def is_list(path: Path, config: ReadConfig) -> bool:
-    """Whether a file is a list of paths: a CSV or TSV, or a Parquet file without pictures but with paths in it."""
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return True
-    if path.suffix != ".parquet":
+    """Whether a file is a list of paths: text, or a Parquet file without images but with paths in it."""
+    if path.suffix.lower() != ".parquet":
+        return path.suffix.lower() in (".csv", ".tsv", ".jsonl")
+    schema = read_schema(str(path))
+    if schema is None:
         return False
-    try:
-        schema = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid):
-        return False
-    plain = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-    return bool(config.path_column) or (not any(pa.types.is_struct(f.type) for f in schema) and any(n in plain for n in PATHS))
-
-
-def _column(path: Path, names: list[str], asked: str, usual: Sequence[str], what: str, needed: bool = False) -> str:
-    """The column that was asked for, else the first usual one, else "". Raises UserError with the choices."""
-    if asked and asked not in names:
-        raise UserError(f"{path} has no column {asked!r}.{nearest(asked, names)} It has {', '.join(names)}")
-    found = asked or next((n for u in usual for n in names if n.lower() == u), "")
-    if needed and not found:
-        raise UserError(
-            f"{path} has no column of {what}s that is called as usual ({', '.join(usual)}): say which with --{what}-column. It has {', '.join(names)}"
-        )
-    return found
-
-
-def _split(path: Path, row: int, text: str) -> str:
-    if text.strip().lower() not in SPLITS:
-        raise UserError(f"{path}: row {row + 1} is of the split {text!r}; known are {', '.join(SPLITS)}")
-    return SPLITS[text.strip().lower()]
+    plain = [field.name for field in schema if is_paths(field.type)]
+    if config.path_column or config.image_column:
+        return (config.path_column or config.image_column) in plain or not config.image_column
+    return not image_columns(schema, plain=True) and any(tidy(name) in PATHS for name in plain)
 
 
 def _refuse_outside(path: Path, paths: list[str]) -> None:
@@ -131,64 +238,3 @@ def _refuse_outside(path: Path, paths: list[str]) -> None:
             raise UserError(f"{path}: row {row + 1}: {error}") from error
         if os.path.commonpath([root, real]) != root:
             raise UserError(f"{path}: row {row + 1} points outside its folder: {name!r}, and --root-only forbids that")
-
-
-@dataclasses.dataclass
-class Arrays:
-    """Pictures of several sizes in memory."""
-
-    images: list[Tensor]
-    labels: NDArray[np.int64] | None = None
-    classes: Sequence[str] = ()
-
-    @property
-    def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for image in self.images:
-            digest.update(str(tuple(image.shape)).encode() + image.contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, index: int) -> str:
-        return str(index)
-
-    def read(self, index: int) -> Tensor:
-        return self.images[index]
-
-
-def from_python(pictures: Any, channels: int | None = None) -> ImageSource:
-    """A source from what Python code has: an array (n, H, W) or (n, H, W, C), or a sequence of arrays, PIL images or paths, of any sizes.
-
-    `channels` None: gray stays gray, up to 16 channels stay those of arrays, the rest is RGB. Raises UserError for what is no picture.
-    """
-    if isinstance(pictures, ImageSource):
-        return pictures
-    if len(pictures) == 0:
-        raise UserError("there are no pictures")
-    images = [_one(picture, number, channels) for number, picture in enumerate(pictures)]
-    most = channels or max(len(image) for image in images)
-    try:
-        images = [as_channels(image, most) for image in images]
-    except Unreadable as error:
-        raise UserError(f"the pictures have different channels: {error}") from error
-    if len({image.shape for image in images}) == 1:
-        stacked = torch.stack(images)
-        return Small(stacked, None, [], fingerprint(stacked, None))
-    return Arrays(images)
-
-
-def _one(picture: Any, number: int, channels: int | None) -> Tensor:
-    try:
-        if isinstance(picture, (str, Path)):
-            return read_file(Path(picture), Reading(channels or 3))
-        if isinstance(picture, Tensor):
-            picture = picture.numpy()
-        if isinstance(picture, np.ndarray):
-            if picture.ndim not in (2, 3) or min(picture.shape[:2]) < 1:
-                raise UserError(f"picture {number} has the shape {picture.shape}; a picture is (H, W) or (H, W, C)")
-            return from_array(picture, Reading(channels or (1 if picture.ndim == 2 else picture.shape[2])))
-        return from_pil(picture, Reading(channels or (1 if picture.mode in ("L", "1", "I;16") else 3)))
-    except (Unreadable, OSError, AttributeError) as error:
-        raise UserError(f"picture {number} is no picture: {error}") from error

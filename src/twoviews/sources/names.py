@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..base.errors import UserError, nearest
+from .parts import part_of
 
 TRANSFER_SETS = (
     "food101",
@@ -24,7 +27,7 @@ SETS = ("digits", "cifar10", "cifar100", "stl10", "fashion-mnist")
 
 
 SHARDS, HUB = "shards:", "hf:"
-LISTS = (".csv", ".tsv", ".parquet")
+LISTS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def check_spec(spec: str | Path) -> None:
@@ -46,6 +49,21 @@ def check_spec(spec: str | Path) -> None:
         raise UserError(f"{name} does not exist: it is neither a path nor one of the sets {', '.join(SETS)}.{nearest(name, SETS)}")
     if path.suffix.lower() not in LISTS:
         raise UserError(
-            f"{name} is a file; pictures come from a folder, a list ({', '.join(LISTS[:2])}), a .parquet file, one of the sets {', '.join(SETS)}, "
+            f"{name} is a file; pictures come from a folder, a list ({', '.join(LISTS[:3])}), a .parquet file, one of the sets {', '.join(SETS)}, "
             "hf:NAME, or shards:PATTERN"
         )
+
+
+def series(path: str, asked: Sequence[str] = ()) -> str:
+    """What the files of one part have in common, of a path below the set's folder: its name without number and ending, `train` of data/train-00000-of-00002.parquet.
+
+    The folder's name where that is one of a part and the file's is not; what `asked` (ReadConfig.parts) names is taken as it stands.
+    """
+    *folders, name = path.split("/")
+    stem = re.sub(r"\.(parquet|tar)$", "", name, flags=re.IGNORECASE)
+    given = {text.partition("=")[2] for text in asked}
+    own = next((one for one in (name, stem, *reversed(folders)) if one in given), None)
+    if own is not None:
+        return own
+    bare = re.sub(r"(?:[-_.]?\d+)?(?:[-_.]of[-_.]\d+)?(?:-[0-9a-f]{8,})?$", "", stem) or stem
+    return bare if part_of(bare) or not folders else next((one for one in reversed(folders) if part_of(one)), bare)

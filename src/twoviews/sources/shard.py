@@ -20,13 +20,14 @@ from ..base import draws as rng
 from ..base import processes
 from ..base.console import say, track
 from ..base.errors import UserError
-from ..base.files import write_json, write_whole
+from ..base.files import write_text, write_whole
 from ..base.work import working
 from .config import ShardConfig
 from .decode import as_channels
 from .errors import Unreadable
 from .files import SUFFIXES, sample
-from .shards import BESIDE, INDEX, SCHEMA
+from .samples import SCHEMA, escaped
+from .shards import BESIDE, INDEX
 from .source import Encoded, EncodedPart, ImageSource
 from .spec import open_pictures
 
@@ -52,23 +53,26 @@ def shard(images: str | Path | ImageSource, out: str | Path, **options: Any) -> 
         "pictures": {name: source.fingerprint for name, source in splits.items()},
     }
     with working(out, "shard", settings):
-        listed = {name: _split(source, name, out, config) for name, source in splits.items()}
+        classes = list(dict.fromkeys(str(name) for source in (pictures.labelled, *splits.values()) for name in source.classes))
+        listed = {name: _split(source, name, out, config, classes) for name, source in splits.items()}
         processes.largest([0.0])  # all shards are written
         index = {
             "format": 1,
             "spec": pictures.spec,
             "count": sum(len(source) for source in splits.values()),
-            "classes": list(pictures.labelled.classes),
+            "classes": classes,
             "splits": {name: [about(out / file) for file in files] for name, files in listed.items()},
             "skipped": len(pictures.skipped),
         }
-        processes.first(lambda: write_json(out / INDEX, index))
+        processes.first(
+            lambda: write_text(out / INDEX, json.dumps(index, indent=2) + "\n")
+        )  # ASCII: names may be no UTF-8, and are read back
     if joined:
         processes.leave()
     return index
 
 
-def _split(source: ImageSource, name: str, out: Path, config: ShardConfig) -> list[str]:
+def _split(source: ImageSource, name: str, out: Path, config: ShardConfig, classes: list[str]) -> list[str]:
     """This process's shards of one split, those that are missing. Returns the names of all."""
     n = len(source)
     order = np.arange(n) if config.sort else rng.permutation(n, config.seed, "shards", name)
@@ -80,7 +84,7 @@ def _split(source: ImageSource, name: str, out: Path, config: ShardConfig) -> li
     if len(todo) < len(own):
         say(f"going on: {len(own) - len(todo)} of {len(own)} shards are there")
     for i in track(todo, f"writing shards of {name}", len(todo)):
-        write_shard(source, parts[i], out / files[i])
+        write_shard(source, parts[i], out / files[i], classes)
     return files
 
 
@@ -89,25 +93,28 @@ def _per_shard(source: ImageSource) -> int:
     return max(1, round(TARGET_BYTES / max(1.0, float(np.mean(sizes)))))
 
 
-def write_shard(source: ImageSource, ids: np.ndarray, path: Path) -> None:
-    """One tar of these pictures, and its index beside it. Equal pictures make equal bytes."""
+def write_shard(source: ImageSource, ids: np.ndarray, path: Path, classes: list[str]) -> None:
+    """One tar of these pictures, and its index beside it; labels are numbers of `classes`. Equal pictures make equal bytes."""
     rows: dict[str, list] = {name: [] for name in SCHEMA.names}
     digest = hashlib.sha256()
     labels = source.labels
+    place = {name: i for i, name in enumerate(classes)}
 
     def fill(part: Path) -> None:
         with part.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
             for number, index in enumerate(ids.tolist()):
                 data, key = raw(source, index), f"{path.stem}-{number:07d}"
-                label = -1 if labels is None else int(labels[index])
-                name, class_name = source.name(index), None if label < 0 else str(source.classes[label])
+                name = source.name(index)
+                class_name = None if labels is None or labels[index] < 0 else str(source.classes[int(labels[index])])
+                label = -1 if class_name is None else place[class_name]
                 suffix = _suffix(name, data)
                 offset = _add(archive, f"{key}{suffix}", data)
                 if label >= 0:
                     _add(archive, f"{key}.cls", str(label).encode())
-                about = {"name": name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), "class": class_name}
+                about = {"name": escaped(name), "class": None if class_name is None else escaped(class_name)}
                 _add(archive, f"{key}.json", json.dumps(about, ensure_ascii=False).encode())
-                for column, value in zip(SCHEMA.names, (os.fsencode(name), offset, len(data), label, class_name), strict=True):
+                own = None if class_name is None else os.fsencode(class_name)
+                for column, value in zip(SCHEMA.names, (os.fsencode(name), offset, len(data), label, own), strict=True):
                     rows[column].append(value)
         with part.open("rb") as file:
             while block := file.read(1 << 20):

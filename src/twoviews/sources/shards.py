@@ -14,33 +14,35 @@ import hashlib
 import json
 import os
 import re
-import tarfile
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..base.console import track
 from ..base.errors import RunError, UserError
 from ..base.files import write_whole
+from .choose import several
 from .config import ReadConfig, Reading
 from .errors import Unreadable
-from .files import SPLITS, SUFFIXES, natural
-from .names import SHARDS
+from .labels import Column, Labels, numbered
+from .names import SHARDS, series
+from .parts import split_by_part
+from .patterns import expand, matching
+from .samples import ABOUT, SCHEMA, escaped, look_through
 from .source import Encoded
 
 INDEX, BESIDE = "index.json", ".index.parquet"
 TRIES, PAUSE = 4, 1.0  # times that a shard is fetched, and seconds after the first failure; then twice as long
 HELD = 64  # open shards, and indexes, that a process keeps
-SCHEMA = pa.schema(
-    [("name", pa.large_binary()), ("offset", pa.int64()), ("size", pa.int64()), ("label", pa.int64()), ("class", pa.string())]
-)
+READING = 2  # counts up when samples are read in another way: what is kept of tars looked through is then made again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +123,8 @@ def _download(url: str, target: Path, digest: str) -> None:
 class Shards(Encoded):
     """The pictures of some tar files, one after the other. A block is a shard."""
 
-    def __init__(self, shards: Sequence[Shard], classes: Sequence[str], how: Reading, store: Store):
-        self.how, self.store, self.shards = how, store, list(shards)
+    def __init__(self, shards: Sequence[Shard], classes: Sequence[str], how: Reading, store: Store, key: str = ""):
+        self.how, self.store, self.shards, self.key = how, store, list(shards), key
         self.blocks = np.cumsum([0, *(shard.count for shard in shards)])
         self.classes = list(classes)
         self._labels: NDArray[np.int64] | None = None
@@ -160,7 +162,7 @@ class Shards(Encoded):
         if shard not in self.indexes:
             while len(self.indexes) >= HELD:
                 self.indexes.popitem(last=False)
-            self.indexes[shard] = index_of(self.shards[shard], self.store, self.classes)
+            self.indexes[shard] = index_of(self.shards[shard], self.store, self.classes, self.key)
         self.indexes.move_to_end(shard)
         return self.indexes[shard]
 
@@ -193,10 +195,10 @@ class Shards(Encoded):
         return os.pread(file, size, offset)  # at a place: forked processes share the file, not its position
 
 
-def index_of(shard: Shard, store: Store, classes: Sequence[str]) -> pa.Table:
+def index_of(shard: Shard, store: Store, classes: Sequence[str], key: str = "") -> pa.Table:
     """The index beside a shard, else the one made by looking through it, which is kept in the cache. Raises UserError for what is no tar."""
     table = _beside(shard, store)
-    table = _looked_through(shard, store, classes) if table is None else table
+    table = _looked_through(shard, store, classes, key) if table is None else table
     if shard.count >= 0 and len(table) != shard.count:
         raise RunError(f"{shard.url} has {len(table)} pictures, {INDEX} says {shard.count}")
     return table
@@ -206,64 +208,37 @@ def _beside(shard: Shard, store: Store) -> pa.Table | None:
     beside = f"{shard.url}{BESIDE}"
     with contextlib.suppress(OSError, RunError, pa.ArrowInvalid):
         if "://" in shard.url or Path(beside).is_file():
-            return pq.read_table(store.local(beside), schema=SCHEMA)
+            return _read_index(store.local(beside))
     return None
 
 
-def _looked_through(shard: Shard, store: Store, classes: Sequence[str]) -> pa.Table:
+def _read_index(path: Path) -> pa.Table:
+    """A kept index; those of before hold classes as text."""
+    table = pq.read_table(path)
+    return table.select(SCHEMA.names).cast(SCHEMA.with_metadata(table.schema.metadata))
+
+
+def _looked_through(shard: Shard, store: Store, classes: Sequence[str], key: str) -> pa.Table:
     path = store.local(shard.url, shard.digest)
     stat = path.stat()
-    kept = (
-        store.cache
-        / "indexes"
-        / f"{hashlib.sha256(repr((str(path.resolve()), stat.st_size, stat.st_mtime_ns)).encode()).hexdigest()[:24]}.parquet"
-    )
-    with contextlib.suppress(OSError, pa.ArrowInvalid):
-        return pq.read_table(kept, schema=SCHEMA)
-    table = look_through(path, classes)
-    with contextlib.suppress(RunError):  # a cache that cannot be written costs time only
-        write_whole(kept, lambda part: pq.write_table(table, part))
+    what = repr((str(path.resolve()), stat.st_size, stat.st_mtime_ns, READING, key)).encode()
+    kept = store.cache / "indexes" / f"{hashlib.sha256(what).hexdigest()[:24]}.parquet"
+    table = None
+    with contextlib.suppress(OSError, pa.ArrowInvalid, KeyError):
+        table = _read_index(kept)
+    if table is None:
+        table = made = look_through(path, key)
+        with contextlib.suppress(RunError):  # a cache that cannot be written costs time only
+            write_whole(kept, lambda part: pq.write_table(made, part))
+    if classes:
+        number = {data: i for i, name in enumerate(classes) for data in (escaped(name).encode(), os.fsencode(name))}
+        labels = pa.array([number.get(name, -1) for name in table.column("class").to_pylist()], pa.int64())
+        table = table.set_column(SCHEMA.names.index("label"), "label", labels)
     return table
 
 
-def look_through(path: Path, classes: Sequence[str] = ()) -> pa.Table:
-    """The index of a tar: files of one name before their first dot are one sample (WebDataset); its picture, and .cls as its label."""
-    samples: OrderedDict[str, dict[str, Any]] = OrderedDict()
-    number = {name: i for i, name in enumerate(classes)}
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                if not member.isreg() or member.issparse():
-                    continue
-                folder, _, base = member.name.rpartition("/")
-                key, _, suffix = base.partition(".")
-                if not key or not suffix:
-                    continue
-                sample = samples.setdefault(f"{folder}/{key}", {})
-                if f".{suffix.rpartition('.')[2].lower()}" in SUFFIXES and "offset" not in sample:
-                    sample |= {"name": member.name, "offset": member.offset_data, "size": member.size}
-                elif suffix == "cls" and member.size < 4096:
-                    file = archive.extractfile(member)
-                    sample["class"] = (file.read() if file else b"").decode("utf-8", "replace").strip()
-    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as a tar file: {error}") from error
-    found = [s for s in samples.values() if "offset" in s]
-    if not found:
-        raise UserError(f"{path} holds no pictures: no file in it ends in {', '.join(sorted(SUFFIXES))}")
-    return pa.table(
-        {
-            "name": pa.array([os.fsencode(s["name"]) for s in found], pa.large_binary()),
-            "offset": [s["offset"] for s in found],
-            "size": [s["size"] for s in found],
-            "label": [number.get(s.get("class", ""), -1) for s in found],
-            "class": pa.array([s.get("class") for s in found], pa.string()),
-        },
-        schema=SCHEMA,
-    )
-
-
 def shards(spec: str, how: Reading, config: ReadConfig) -> dict[str, Shards]:
-    """The splits of shards:FOLDER (with index.json) or shards:PATTERN, with {000..099} or *. Raises UserError for what is not there."""
+    """The parts of shards:FOLDER (with index.json) or shards:PATTERN, with {000..099} or *. Raises UserError for what is not there."""
     pattern, store = spec.removeprefix(SHARDS), Store(config.cache, config.cache_gb * 1e9)
     if ".tar" not in pattern.rsplit("/", 1)[-1]:
         found = read_index(pattern.removesuffix(f"/{INDEX}").rstrip("/"), store)
@@ -271,31 +246,43 @@ def shards(spec: str, how: Reading, config: ReadConfig) -> dict[str, Shards]:
             split: Shards([Shard(f"{found['at']}/{s['file']}", s["count"], s["sha256"]) for s in own], found["classes"], how, store)
             for split, own in found["splits"].items()
         }
-    urls = [url for part in expand(pattern) for url in _matching(part)]
+    urls = [url for part in expand(pattern) for url in matching(part)]
     if not urls:
         raise UserError(f"{spec}: no such shards")
     missing = next((url for url in urls if "://" not in url and not Path(url).is_file()), None)
     if missing:
         raise UserError(f"{spec}: {missing} does not exist")
+    return _of_others(spec, urls, how, store, config)
+
+
+def _of_others(spec: str, urls: Sequence[str], how: Reading, store: Store, config: ReadConfig) -> dict[str, Shards]:
+    """Shards without an index.json, looked through; by the parts that they are called after."""
+    common = os.path.commonprefix(list(urls)).rpartition("/")[0]  # noqa: RUF071 (up to the last slash; of URLs too)
+    called = {url: series(url.removeprefix(common).lstrip("/"), config.parts) for url in urls}
+    split = split_by_part(called.values(), config.parts, where=spec, what="shard")
+    taken = {own: [url for url in urls if called[url] in names] for own, names in split.parts.items()}
+    urls = [url for own in taken.values() for url in own]
     try:
-        tables = [index_of(Shard(url), store, ()) for url in track(urls, "looking through shards", len(urls))]
+        tables = {url: index_of(Shard(url), store, (), config.image_key) for url in track(urls, "looking through shards", len(urls))}
     except RunError as error:
         raise UserError(f"{spec}: {error}") from error
-    classes = sorted({name for table in tables for name in table.column("class").unique().to_pylist() if name}, key=natural)
-    splits: dict[str, list[Shard]] = {}
-    for url, table in zip(urls, tables, strict=True):
-        first = re.split(r"[-_.]", url.rsplit("/", 1)[-1])[0].lower()
-        splits.setdefault(SPLITS.get(first, "all"), []).append(Shard(url, len(table)))
-    if "train" not in splits or len(splits) == 1:
-        splits = {"all": [shard for own in splits.values() for shard in own]}
+    abouts = [json.loads((table.schema.metadata or {}).get(ABOUT, b"{}")) for table in tables.values()]
+    found = numbered([Column(url, ".cls or .json", len(table), table.column("class")) for url, table in tables.items()])
+    if all(table.column("class").null_count == len(table) for table in tables.values()):
+        found = Labels([], [], "these shards hold no .cls files, nor labels in .json files")
+    if any(about.get("several") for about in abouts):
+        found = Labels([], [], "there are several labels an image in the .json files of these shards")
+    remarks = [*dict.fromkeys(remark for about in abouts for remark in about.get("remarks", ())), *found.remarks]
+    names = pa.chunked_array([chunk for table in tables.values() for chunk in table.column("name").chunks])
+    if (twice := len(names) - pc.count_distinct(names).as_py()) and len(urls) > 1:  # type: ignore[attr-defined]
+        remarks.append(f"{several(twice, 'name')} of images more than once in these shards, and all are taken")
     out = {}
-    for split, own in splits.items():
-        out[split] = Shards(own, classes if len(classes) > 1 else [], how, store)
-        if len(classes) > 1:
-            number = {name: i for i, name in enumerate(classes)}
-            by_url = dict(zip(urls, tables, strict=True))
-            named = [n for shard in own for n in by_url[shard.url].column("class").to_pylist()]
-            out[split]._labels = np.array([number.get(n, -1) for n in named], np.int64)
+    for part, own in taken.items():
+        source = Shards([Shard(url, len(tables[url])) for url in own], found.classes, how, store, config.image_key)
+        source._labels = found.of([urls.index(url) for url in own])
+        source.no_labels, source.remarks = found.why, remarks
+        source.beside = [f"{several(list(called.values()).count(name), 'shard')} {name}" for name in split.left]
+        out[part] = source
     return out
 
 
@@ -328,34 +315,3 @@ def read_index(folder: str, store: Store) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{folder}/{INDEX} is not what `twoviews shard` writes: {error!r}") from error
     return {**found, "at": folder}
-
-
-def expand(pattern: str) -> Iterator[str]:
-    """Each {000..099} or {a,b} written out, from left to right."""
-    match = re.search(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*)\}", pattern)
-    if not match:
-        yield pattern
-        return
-    if match[1] is not None:
-        if int(match[2]) - int(match[1]) > 10_000_000:
-            raise UserError(f"{match[0]} are more than ten million shards")
-        middles = (f"{n:0{len(match[1])}d}" for n in range(int(match[1]), int(match[2]) + 1))
-    else:
-        middles = iter(match[3].split(","))
-    for middle in middles:
-        for rest in expand(pattern[match.end() :]):
-            yield pattern[: match.start()] + middle + rest
-
-
-def _matching(pattern: str) -> list[str]:
-    """The files of a pattern with *; without one the pattern itself."""
-    if not re.search(r"[*?\[]", pattern):
-        return [pattern]
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(pattern)
-        found = sorted(str(name) for name in filesystem.glob(path))
-    except (OSError, ImportError, NotImplementedError, ValueError) as error:
-        raise UserError(f"{pattern} cannot be listed: {error}. Name the shards, as in {{000..099}}") from error
-    return [filesystem.unstrip_protocol(name) for name in found] if "://" in pattern else found

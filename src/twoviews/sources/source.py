@@ -56,7 +56,8 @@ class Encoded:
     """Pictures that lie somewhere as the bytes of their files, and are decoded when they are read. A kind of source says where the bytes are.
 
     `blocks` are the bounds of pictures that are read cheaply together, for sources too large or too far away for any order. `beside` says what was found
-    with them and not taken, in words such as "12 rows of the split foo", for the line that says what was understood.
+    with them and not taken, in words such as "12 rows of the split foo", for the line that says what was understood; `remarks` say what was chosen, such as
+    the column of labels; `no_labels` is why there are none, where there is something to say.
     """
 
     how: Reading
@@ -64,6 +65,8 @@ class Encoded:
     classes: Sequence[str] = ()
     blocks: NDArray[np.int64] | None = None
     beside: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+    no_labels: str = ""
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -151,6 +154,7 @@ class Small:
     classes: Sequence[str]
     fingerprint: str
     names: Sequence[str] | None = None
+    no_labels: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -176,6 +180,10 @@ class Part:
     @property
     def labels(self) -> NDArray[np.int64] | None:
         return None if self.source.labels is None else self.source.labels[self.ids]
+
+    @property
+    def no_labels(self) -> str:
+        return getattr(self.source, "no_labels", "")
 
     @property
     def fingerprint(self) -> str:
@@ -261,7 +269,9 @@ def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
     if isinstance(source, Small):
         labels = None if source.labels is None else source.labels[ids]
         names = None if source.names is None else [source.names[int(i)] for i in ids]
-        return Small(source.images[torch.from_numpy(ids)], labels, source.classes, f"{source.fingerprint}[{len(ids)}]", names)
+        return Small(
+            source.images[torch.from_numpy(ids)], labels, source.classes, f"{source.fingerprint}[{len(ids)}]", names, source.no_labels
+        )
     if isinstance(source, (Encoded, EncodedPart)):
         return EncodedPart(source, ids)
     return ShrinkingPart(source, ids) if shrinks(source) else Part(source, ids)
@@ -270,8 +280,11 @@ def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
 def labelled(source: ImageSource, what: str) -> NDArray[np.int64]:
     """The labels of a source all of whose pictures have one. Raises UserError when it has none."""
     if source.labels is None or not len(source.classes):
+        why = getattr(source, "no_labels", "")
         raise UserError(
-            f"{what} needs labels, and these pictures have none. Put them into one folder a class, or give a Parquet file with a label column"
+            f"{what} needs one label an image: {why}"
+            if why
+            else f"{what} needs labels, and these pictures have none. Put them into one folder a class, or give a Parquet file with a label column"
         )
     if (source.labels < 0).any():
         raise UserError(f"{what} needs a label for each picture; {(source.labels < 0).sum()} of {len(source)} have none")

@@ -18,13 +18,13 @@ from .errors import Unreadable
 from .files import Files, check, sample
 from .folder import folder
 from .hub import hub
-from .listed import is_list, listed
+from .listed import is_list, listed, metadata
 from .names import HUB, SETS, SHARDS, check_spec
 from .parts import ALL, PARTS, TEST, TRAIN, UNLABELLED, VAL
 from .sets import fingerprint, known_set
 from .shards import shards
 from .source import Encoded, ImageSource, Small, part
-from .table import table
+from .table import parquet_files, table
 from .understood import understood
 
 MEMORY_SIDE = 128  # pictures up to this side, all of one size, live in memory …
@@ -111,11 +111,11 @@ def open_pictures(
             _add(pictures, split, sources[split], config, in_memory)
         _align(pictures)
     _refuse(pictures, config)
-    beside = [text for source in sources.values() for text in source.beside]
+    beside = list(dict.fromkeys(text for source in sources.values() for text in source.beside))
     others = sum((source.others for source in sources.values() if isinstance(source, Files)), Counter[str]())
     pictures.understood = understood(pictures.splits, beside, others, pictures.skipped, listed)
     tell(f"{name}: {pictures.understood}")
-    for remark in pictures.remarks:
+    for remark in dict.fromkeys([*pictures.remarks, *(text for source in sources.values() for text in source.remarks)]):
         detail(remark)
     return pictures
 
@@ -152,7 +152,9 @@ def _parts(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
         return hub(name, how, config)
     if path.is_file() and is_list(path, config):
         return dict(listed(path, how, config))
-    if path.is_file() or any(path.glob("*.parquet")):
+    if path.is_dir() and (found := metadata(path, how, config)):
+        return dict(found)
+    if path.is_file() or parquet_files(path):
         return table(path, how, config)
     return dict(folder(path, how, config.parts))
 
@@ -204,7 +206,9 @@ def _without(source: Files, good: np.ndarray, split: str) -> Files:
         if len(classes) < 2 and split in (TRAIN, ALL):
             labels, classes = None, []
     targets = None if source.targets is None else source.targets[good]
-    return Files(source.root, names, labels, classes, source.how, targets=targets)
+    rest = Files(source.root, names, labels, classes, source.how, targets=targets)
+    rest.beside, rest.remarks, rest.no_labels = source.beside, source.remarks, source.no_labels
+    return rest
 
 
 def images(spec: str | Path, split: str = "train", channels: int = 3, **options) -> ImageSource:
@@ -261,4 +265,4 @@ def take_in(source: Encoded, split: str = ALL) -> tuple[Small, list[tuple[str, s
         rest = _without(source, ids, split)
         labels, classes = rest.labels, list(rest.classes)
     names = [source.name(index) for index in good]
-    return Small(pixels, labels, classes, fingerprint(pixels, labels), names), skipped
+    return Small(pixels, labels, classes, fingerprint(pixels, labels), names, source.no_labels), skipped

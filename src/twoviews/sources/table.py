@@ -1,44 +1,80 @@
-"""Parquet files in Hugging Face's image layout: a struct column of bytes and path, and a label column with its class names."""
+"""Parquet files that hold images: structs of bytes and path (Hugging Face's layout) or plain bytes, and labels beside them."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
-from collections import OrderedDict
-from collections.abc import Sequence
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from ..base.errors import UserError, nearest
+from ..base.errors import UserError
+from . import labels as of_labels
+from .choose import LABELS, SPLIT, column, rank, several, tidy, took
 from .config import ReadConfig, Reading
 from .errors import Unreadable
-from .files import SPLITS
-from .source import Encoded
+from .files import SUFFIXES
+from .listed import by_values
+from .names import series
+from .parts import ALL, part_of, split_by_part
+from .schema import found_images, image_columns, is_label, is_text, read_schema
+from .source import Encoded, part
 
-IMAGE_COLUMNS = ("img", "image", "picture", "jpg", "png")
-LABEL_COLUMNS = ("label", "labels", "fine_label", "coarse_label")
 IN_MEMORY = 4 << 30  # bytes of Parquet files up to which they are held in memory; larger ones are read by row groups
 GROUPS_BYTES = 1 << 30  # of row groups that a process holds at a time
 
 
-class Table(Encoded):
-    """Pictures in memory as the bytes of their files."""
+class Rows(Encoded):
+    """Images in the rows of a table: the bytes of a file, its path, or both. Paths without bytes are looked for in `folders`; a kind says what a row is."""
 
-    def __init__(self, files: Sequence[Path], how: Reading, label_column: str = ""):
-        tables = [_read(file, label_column) for file in files]
-        schema = tables[0].schema
-        self.how = how
-        self.images = pa.chunked_array([chunk for t in tables for chunk in t.column(_image_column(t.schema, str(files[0]))).chunks])
-        column = label_of(schema, label_column, str(files[0]))
-        self.labels, self.classes = labels_of([t.column(column) for t in tables] if column else [], schema, column)
+    folders: Sequence[Path] = ()
+    root_only = False
+
+    def row(self, index: int) -> dict[str, Any] | bytes | None:
+        """One image as it lies in the table. Raises Unreadable."""
+        raise NotImplementedError
+
+    def _row(self, index: int) -> tuple[str, bytes | None]:
+        row = self.row(index)
+        if isinstance(row, bytes):
+            return "", row
+        path = (row or {}).get("path") or ""
+        return os.fsdecode(path), (row or {}).get("bytes")
+
+    def name(self, index: int) -> str:
+        """Its path, else its number."""
+        return self._row(index)[0] or f"row {index}"
+
+    def bytes(self, index: int) -> bytes:
+        path, data = self._row(index)
+        if data is not None:
+            return data
+        if not path:
+            raise Unreadable(f"row {index} is empty")
+        for folder in self.folders:
+            file = folder / path
+            if file.is_file():
+                if self.root_only and not file.resolve().is_relative_to(folder.resolve()):
+                    raise Unreadable(f"row {index} points outside its folder: {path!r}, and --root-only forbids that")
+                return file.read_bytes()
+        raise Unreadable(f"row {index} holds a path but no bytes, and there is no file {path!r} beside it")
+
+
+class Table(Rows):
+    """Images in memory as the bytes of their files."""
+
+    def __init__(self, files: Sequence[Path], columns: Sequence[pa.ChunkedArray], how: Reading):
+        self.how, self.columns = how, list(columns)
+        self.bounds = np.cumsum([0, *map(len, columns)])
         digest = hashlib.sha256()
-        for file in files:
-            digest.update(f"{file.name}\0{file.stat().st_size}\0{pq.read_metadata(file).num_rows}\0".encode())
+        for file, rows in zip(files, columns, strict=True):
+            digest.update(f"{file.name}\0{file.stat().st_size}\0{len(rows)}\0".encode("utf-8", "surrogateescape"))
         self._fingerprint = digest.hexdigest()[:16]
 
     @property
@@ -46,36 +82,29 @@ class Table(Encoded):
         return self._fingerprint
 
     def __len__(self) -> int:
-        return len(self.images)
+        return int(self.bounds[-1])
 
-    def name(self, index: int) -> str:
-        return named(self.images[index].as_py(), index)
-
-    def bytes(self, index: int) -> bytes:
-        return bytes_of(self.images[index].as_py(), index)
+    def row(self, index: int) -> dict[str, Any] | bytes | None:
+        file = int(np.searchsorted(self.bounds, index, "right")) - 1
+        return self.columns[file][index - int(self.bounds[file])].as_py()
 
 
-class Groups(Encoded):
-    """Pictures of Parquet files, local or remote, read by row groups: what is too large for memory, or is not to be copied first.
+class Groups(Rows):
+    """Images of Parquet files, local or remote, read by row groups: what is too large for memory, or is not to be copied first.
 
     A block is a row group. Each process holds the groups it used last.
     """
 
-    def __init__(self, files: Sequence[str], how: Reading, label_column: str = "", filesystem: Any = None):
-        self.how, self.files, self.filesystem = how, list(files), filesystem
+    def __init__(self, files: Sequence[str], image: str, how: Reading, filesystem: Any = None):
+        self.how, self.files, self.image, self.filesystem = how, list(files), image, filesystem
         metas = [pq.read_metadata(file, filesystem=filesystem) for file in self.files]
-        schema = pq.read_schema(self.files[0], filesystem=filesystem)
-        self.image = _image_column(schema, self.files[0])
         rows = [meta.row_group(g).num_rows for meta in metas for g in range(meta.num_row_groups)]
         self.where = [(file, g) for file, meta in enumerate(metas) for g in range(meta.num_row_groups)]
         self.blocks = np.cumsum([0, *rows])
-        column = label_of(schema, label_column, self.files[0])
-        own = [pq.read_table(file, columns=[column], filesystem=filesystem).column(0) for file in self.files] if column else []
-        self.labels, self.classes = labels_of(own, schema, column)
         text = "\0".join(
             f"{file.rsplit('/', 1)[-1]}\0{meta.num_rows}\0{meta.serialized_size}" for file, meta in zip(self.files, metas, strict=True)
         )
-        self._fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._fingerprint = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self.held: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
 
     @property
@@ -86,8 +115,7 @@ class Groups(Encoded):
         assert self.blocks is not None
         return int(self.blocks[-1])
 
-    def row(self, index: int) -> dict[str, Any]:
-        """One picture as a dictionary of bytes and path."""
+    def row(self, index: int) -> dict[str, Any] | bytes | None:
         assert self.blocks is not None
         group = int(np.searchsorted(self.blocks, index, "right")) - 1
         if group not in self.held:
@@ -102,89 +130,160 @@ class Groups(Encoded):
         self.held.move_to_end(group)
         return self.held[group][index - int(self.blocks[group])].as_py()
 
-    def name(self, index: int) -> str:
-        return named(self.row(index), index)
 
-    def bytes(self, index: int) -> bytes:
-        return bytes_of(self.row(index), index)
-
-
-def named(row: dict[str, Any] | None, index: int) -> str:
-    """A picture's name: its path, else its number."""
-    return (row or {}).get("path") or f"row {index}"
-
-
-def bytes_of(row: dict[str, Any] | None, index: int) -> bytes:
-    """A picture's bytes. Raises Unreadable where there are none."""
-    data = (row or {}).get("bytes")
-    if data is None:
-        raise Unreadable(f"row {index} holds a path but no bytes" if row else f"row {index} is empty")
-    return data
+def parquet_files(root: Path) -> list[Path]:
+    """The Parquet files with images of a folder and of those in it, hidden ones left out; none where there are image files and no Parquet with images."""
+    waiting, found, others = [root], [], []
+    while waiting:
+        folder = waiting.pop(0)
+        own, folders, pictures = [], [], False
+        with contextlib.suppress(PermissionError), os.scandir(folder) as entries:  # said where image files are looked for
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                elif entry.name.lower().endswith(".parquet"):
+                    own.append(folder / entry.name)
+                else:
+                    pictures = pictures or os.path.splitext(entry.name)[1].lower() in SUFFIXES  # noqa: PTH122 (many files)
+        schemas = {file: read_schema(str(file)) for file in sorted(own)}
+        images = [file for file, schema in schemas.items() if schema is None or image_columns(schema)]  # what cannot be read is named later
+        if pictures and not images:
+            return found
+        found += images
+        others += schemas
+        waiting += [folder / name for name in sorted(folders)]
+    return found or others
 
 
 def table(path: Path, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
-    """The splits of a .parquet file (one: "all") or of a folder of them, by how their names begin: train-…, test-… or validation-….
+    """The parts of a .parquet file or of a folder of them, by the names of files and of the folders in it, or by a column that says it.
 
-    Raises UserError for files without an image column.
+    Raises UserError for files without images, and for such whose columns do not fit together.
     """
-    files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
-    splits: dict[str, list[Path]] = {}
-    for file in files:
-        name = file.stem.split("-")[0].lower()
-        splits.setdefault(SPLITS.get(name, name), []).append(file)
-    if "train" not in splits or path.is_file():
-        splits = {"all": files}
+    files = [path] if path.is_file() else parquet_files(path)
     large = sum(file.stat().st_size for file in files) > IN_MEMORY
-
-    def one(own: list[Path]) -> Encoded:
-        return Groups([str(f) for f in own], how, config.label_column) if large else Table(own, how, config.label_column)
-
-    return {name: one(splits[name]) for name in ("train", "test", "unlabelled", "all") if name in splits}
-
-
-def label_of(schema: pa.Schema, asked: str, where: str) -> str:
-    """The column of labels: the one asked for, else a usual one of whole numbers, else "". Raises UserError with the choices."""
-    if asked and asked not in schema.names:
-        raise UserError(f"{where} has no column {asked!r}.{nearest(asked, schema.names)} It has {', '.join(schema.names)}")
-    return asked or next((n for n in LABEL_COLUMNS if n in schema.names and pa.types.is_integer(schema.field(n).type)), "")
+    root = path.parent if path.is_file() else path
+    out = tables([str(file) for file in files], str(root), how, config, large=large)
+    if path.is_dir() and (others := sum(1 for _ in path.rglob("*.parquet")) - len(files)) > 0:
+        for source in out.values():
+            source.beside = [*source.beside, f"{several(others, 'Parquet file')} without images"]
+    return _by_column(out, files, config, large) if list(out) == [ALL] else out
 
 
-def labels_of(columns: list[Any], schema: pa.Schema, name: str) -> tuple[NDArray[np.int64] | None, list[str]]:
-    """Labels (n,), −1 where there is none, and class names, of the label columns of some files."""
-    if not columns:
-        return None, []
-    values = [value for column in columns for value in column.to_pylist()] if not pa.types.is_integer(schema.field(name).type) else None
-    if values is not None:
-        classes = sorted({str(v) for v in values if v is not None})
-        number = {text: i for i, text in enumerate(classes)}
-        return np.array([-1 if v is None else number[str(v)] for v in values], np.int64), classes
-    labels = np.concatenate([column.fill_null(-1).to_numpy() for column in columns]).astype(np.int64)
-    return labels, class_names(schema, name) or [str(i) for i in range(int(labels.max(initial=-1)) + 1)]
+def tables(files: Sequence[str], root: str, how: Reading, config: ReadConfig, *, large: bool, filesystem: Any = None) -> dict[str, Encoded]:
+    """Sources of Parquet files, by part. All of them give the same numbers to the same labels. `large`: read by row groups. Raises UserError."""
+    asked = () if config.split_column or len(files) == 1 else config.parts
+    called = {file: series(file.removeprefix(root).lstrip("/"), asked) for file in files}
+    split = split_by_part(called.values(), asked, where=root, what="file")
+    taken = {own: [file for file in files if called[file] in names] for own, names in split.parts.items()}
+    files = [file for own in taken.values() for file in own]
+    schemas = {file: _schema(file, filesystem) for file in files}
+    image, remark = _image(files[0], schemas[files[0]], config, filesystem)
+    label = _label(files, schemas, image, config)
+    read = {}
+    for file in files:
+        if image not in schemas[file].names:
+            raise UserError(f"{file} has no column {image!r} of images, as {files[0]} has; it has {', '.join(schemas[file].names)}")
+        wanted = [*([] if large else [image]), *([label] if label in schemas[file].names else [])]
+        read[file] = _read(file, wanted, filesystem)
+    found = of_labels.numbered([_labels_in(file, schemas[file], label, read[file]) for file in files] if label else [])
+    missing = "" if label else f"{files[0]} has no column of labels that is called as usual (--label-column names one)"
+    remarks = [remark, *([took(label, "labels")] if label else []), *found.remarks]
+    out: dict[str, Encoded] = {}
+    for own, members in taken.items():
+        source: Rows
+        if large:
+            source = Groups(members, image, how, filesystem)
+        else:
+            source = Table([Path(file) for file in members], [read[file].column(image) for file in members], how)
+        source.labels, source.classes, source.no_labels = (
+            found.of([files.index(file) for file in members]),
+            found.classes,
+            found.why or missing,
+        )
+        source.remarks = remarks
+        source.beside = [f"{several(list(called.values()).count(name), 'file')} {name}" for name in split.left]
+        source.folders = [Path(root), *dict.fromkeys(Path(file).parent for file in members)] if filesystem is None else []
+        source.root_only = config.root_only
+        out[own] = source
+    return out
 
 
-def _read(file: Path, label_column: str) -> pa.Table:
+def _schema(file: str, filesystem: Any) -> pa.Schema:
     try:
-        schema = pq.read_schema(file)
-        label = label_of(schema, label_column, str(file))
-        return pq.read_table(file, columns=[_image_column(schema, str(file)), *([label] if label else [])])
+        schema = pq.read_schema(file, filesystem=filesystem)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{file} cannot be read as Parquet: {error}") from error
+    if twice := next((name for name, count in Counter(schema.names).items() if count > 1), None):
+        raise UserError(f"{file} has two columns {twice!r}: give each a name of its own")
+    return schema
+
+
+def _read(file: str, columns: list[str], filesystem: Any) -> pa.Table:
+    try:
+        with pq.ParquetFile(file, filesystem=filesystem) as opened:
+            if columns:
+                return opened.read(columns)
+            return pa.table({"": pa.nulls(opened.metadata.num_rows)})
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{file} cannot be read as Parquet: {error}") from error
 
 
-def _image_column(schema: pa.Schema, where: str) -> str:
-    for name in (*IMAGE_COLUMNS, *schema.names):
-        if name in schema.names:
-            kind = schema.field(name).type
-            if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-                return name
-    raise UserError(f"{where} has no image column: expected a struct of bytes and path; it has {', '.join(schema.names)}")
+def _image(file: str, schema: pa.Schema, config: ReadConfig, filesystem: Any) -> tuple[str, str]:
+    """The column of images, and the remark on it. Raises UserError where there is none."""
+    names = image_columns(schema) or found_images(file, schema, filesystem)
+    if config.image_column:
+        chosen = column(file, schema.names, config.image_column, (), "image")
+        if chosen not in names and chosen not in found_images(file, schema, filesystem):
+            raise UserError(
+                f"{file}: the column {chosen!r} holds {schema.field(chosen).type}, not images; of images are {', '.join(names) or 'none'}"
+            )
+        return chosen, took(chosen, "images", names, "--image-column")
+    if not names:
+        raise UserError(
+            f"{file} has no image column: expected a struct of bytes and path, or the bytes of image files; it has {', '.join(schema.names)}"
+        )
+    chosen = min(names, key=rank)
+    return chosen, took(chosen, "images", names, "--image-column")
 
 
-def class_names(schema: pa.Schema, column: str) -> list[str]:
-    """What the schema's `huggingface` metadata calls the classes; empty where it does not."""
-    try:
-        info = json.loads((schema.metadata or {})[b"huggingface"])
-        feature = info["info"]["features"][column]
-        return list(feature.get("names") or feature["feature"]["names"])
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return []
+def _label(files: Sequence[str], schemas: Mapping[str, pa.Schema], image: str, config: ReadConfig) -> str:
+    """The column of labels: the one that is asked for, a usual one of the first file that has one, else the first with named classes; "" for none."""
+    if config.label_column:
+        own = next((schemas[file] for file in files if config.label_column in schemas[file].names), schemas[files[0]])
+        return column(files[0], own.names, config.label_column, LABELS, "label")
+    for file in files:
+        schema = schemas[file]
+        names = [field.name for field in schema if field.name != image and is_label(field.type)]
+        found = column(file, names, "", LABELS, "label") or next((name for name in names if of_labels.class_names(schema, name)), "")
+        if found:
+            return found
+    return ""
+
+
+def _labels_in(file: str, schema: pa.Schema, label: str, read: pa.Table) -> of_labels.Column:
+    values = read.column(label) if label in schema.names else None
+    return of_labels.Column(file, label, len(read), values, of_labels.class_names(schema, label))
+
+
+def _by_column(out: dict[str, Encoded], files: Sequence[Path], config: ReadConfig, large: bool) -> dict[str, Encoded]:
+    """The parts of one source by a column of its rows: the one that is asked for, or a usual one that names parts."""
+    schemas = [_schema(str(file), None) for file in files]
+    plain = [field.name for field in schemas[0] if is_text(field.type)]
+    name = config.split_column or next((n for n in plain if tidy(n) in SPLIT), "")
+    if not name or (large and not config.split_column):
+        return out
+    absent = next((file for file, schema in zip(files, schemas, strict=True) if name not in schema.names), None)
+    if absent is not None:
+        raise UserError(f"{absent} has no column {name!r}; it has {', '.join(schemas[0].names)}")
+    values = [str(v or "").strip() for file in files for v in _read(str(file), [name], None).column(0).to_pylist()]
+    if not config.split_column and not any(part_of(value) for value in set(values)):
+        return out
+    rows, beside = by_values(files[0].parent, values, config)
+    parts: dict[str, Encoded] = {}
+    for own, ids in rows.items():
+        parts[own] = part(out[ALL], ids)  # type: ignore[assignment]
+        parts[own].remarks, parts[own].beside = [*out[ALL].remarks, took(name, "parts")], beside
+    return parts
