@@ -46,18 +46,6 @@ def could_be_image(start: bytes) -> bool:
     )
 
 
-def could_be_image(start: bytes) -> bool:
-    """Whether a file that begins with these bytes (132 are enough) may be a picture that is read here, whatever its name."""
-    marks = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"\0\0\0\x0cjP  ", scientific.NPY)
-    return (
-        start.startswith(marks)
-        or scientific.is_tiff(start)
-        or dicom.is_dicom(start)
-        or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
-        or start[4:12] in (b"ftypavif", b"ftypheic", b"ftypmif1")
-    )
-
-
 @contextlib.contextmanager
 def _explained(how: Reading) -> Iterator[None]:
     """Turn whatever decoders raise into Unreadable: damaged files make them meet anything."""
