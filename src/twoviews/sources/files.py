@@ -33,10 +33,6 @@ SUFFIXES = frozenset(
         ".psd", ".ico", ".icns", ".qoi", ".dds", ".sgi", ".pcx", ".npy", ".dcm", ".dicom",
     )
 )  # fmt: skip
-SPLITS = {
-    "train": "train", "training": "train", "test": "test", "testing": "test", "val": "test", "validation": "test", "valid": "test",
-    "unlabelled": "unlabelled", "unlabeled": "unlabelled",
-}  # fmt: skip
 FULL = 100_000  # files up to which each is decoded once before a run, and its size in bytes is part of the fingerprint
 SIZES = 10_000  # files whose sizes are, of more
 CHUNK = 4096  # files that are looked at together
@@ -193,11 +189,6 @@ def check(source: Encoded, config: ReadConfig) -> Looked:
 def shown(names: list[str], count: int) -> str:
     """Some names, in a form that cannot harm a terminal."""
     return ", ".join(repr(name)[1:-1] for name in names) + (", …" if count > len(names) else "")
-
-
-def natural(text: str) -> tuple[int, float, str]:
-    """A key that sorts numbers in their order, before words."""
-    return (0, float(text), text) if text.isdecimal() else (1, 0.0, text)
 
 
 def sample(n: int, count: int = 64) -> list[int]:

@@ -103,7 +103,7 @@ def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo | Note]:
         elif kind and member.size <= (LABEL_BYTES if kind == "label" else JSON_BYTES):
             file = archive.extractfile(member)
             content = (file.read() if file else b"").decode("utf-8", "surrogateescape").strip()
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 yield Note(member.name, kind, json.loads(content) if kind == "json" else content)
 
 

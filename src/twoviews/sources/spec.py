@@ -111,11 +111,11 @@ def open_pictures(
             _add(pictures, split, sources[split], config, in_memory)
         _align(pictures)
     _refuse(pictures, config)
-    beside = [text for source in sources.values() for text in source.beside]
+    beside = list(dict.fromkeys(text for source in sources.values() for text in source.beside))
     others = sum((source.others for source in sources.values() if isinstance(source, Files)), Counter[str]())
     pictures.understood = understood(pictures.splits, beside, others, pictures.skipped, listed)
     tell(f"{name}: {pictures.understood}")
-    for remark in pictures.remarks:
+    for remark in dict.fromkeys([*pictures.remarks, *(text for source in sources.values() for text in source.remarks)]):
         detail(remark)
     return pictures
 
@@ -162,13 +162,14 @@ def _parts(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
 def _align(pictures: Pictures) -> None:
     """Number the classes of all parts as the training part does, so that one name is one number; those that it lacks come behind."""
     first = pictures.splits.get(TRAIN)
-    if first is None or first.labels is None:
+    if first is None or not len(first.classes):
         return
+    known = {name: i for i, name in enumerate(first.classes)}
     for source in pictures.splits.values():
         if isinstance(source, (Files, Small)) and source.labels is not None and list(source.classes) != list(first.classes):
-            classes = [*first.classes, *(name for name in source.classes if name not in set(first.classes))]
-            number = np.array([*(classes.index(name) for name in source.classes), -1], np.int64)
-            source.labels, source.classes = number[source.labels], classes
+            own = known | {name: len(known) + i for i, name in enumerate(name for name in source.classes if name not in known)}
+            number = np.array([*(own[name] for name in source.classes), -1], np.int64)  # no label, -1, stays none
+            source.labels, source.classes = number[source.labels], list(own)
 
 
 def _add(pictures: Pictures, split: str, source: Encoded, config: ReadConfig, in_memory: bool) -> None:

@@ -128,7 +128,7 @@ def read_lines(path: Path) -> dict[str, list]:
     """The columns of JSON lines by name, None where a line lacks one. Raises UserError for what is none."""
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON lines: {error}") from error
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} holds no JSON lines with one object an image")
