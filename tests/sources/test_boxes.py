@@ -444,6 +444,7 @@ def test_faults_of_yolo_annotations_are_named(tmp_path, line, words):
     ("text", "words"),
     [
         ("train: nowhere\nnames: [a]", r"data\.yaml: nowhere is not there"),
+        ("train: images\nnc: many", "names must be a list of different classes"),
         ("train: images\nnames: [a, a]", "names must be a list of different classes"),
         ("train: images\nnames: {1: a, 2: b}", r"the numbers of its names are \[1, 2\]; they must be 0, 1, 2"),
         ("train: list.txt\nnames: [a]", r"list\.txt: its image gone\.jpg is not there"),

@@ -74,8 +74,8 @@ def _describes(data: Any) -> bool:
 def _classes(file: Path, data: dict) -> list[str]:
     """Names by number: a list, a mapping from numbers, or only their count."""
     names = data.get("names")
-    if names is None:
-        names = [str(number) for number in range(int(data["nc"]))]
+    if names is None and isinstance(data.get("nc"), int):
+        names = [str(number) for number in range(data["nc"])]
     if isinstance(names, dict):
         names = {int(key) if str(key).isdecimal() else key: name for key, name in names.items()}
         if set(names) != set(range(len(names))):
