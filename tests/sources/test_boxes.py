@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -278,6 +279,20 @@ def test_boxes_that_pass_the_border_a_little_are_cut(tmp_path):
 # --- VOC ---------------------------------------------------------------------------------------------------------------------------
 
 
+def test_several_years_of_voc_are_joined(tmp_path):
+    for year, count in (("VOC2007", 3), ("VOC2012", 4)):
+        root = tmp_path / year
+        for i in range(count):
+            image(root / "JPEGImages" / f"{year}_{i}.jpg")
+            xml(root / "Annotations" / f"{year}_{i}.xml")
+        (root / "ImageSets" / "Main").mkdir(parents=True)
+        (root / "ImageSets" / "Main" / "trainval.txt").write_text("\n".join(f"{year}_{i}" for i in range(count - 1)))
+        (root / "ImageSets" / "Main" / "test.txt").write_text(f"{year}_{count - 1}")
+    parts = open_boxes(tmp_path)
+    assert {name: len(part) for name, part in parts.items()} == {TRAIN: 4, VALIDATION: 1, TEST: 2}
+    assert sorted(parts[TEST].paths) == ["VOC2007/JPEGImages/VOC2007_2.jpg", "VOC2012/JPEGImages/VOC2012_3.jpg"]
+
+
 @pytest.mark.parametrize("layout", ["JPEGImages", "images", "beside", "nested", "devkit"])
 def test_layouts_of_voc(tmp_path, capsys, layout):
     """Annotations/ beside images, nested or not, and LabelImg's .xml beside each image."""
@@ -346,6 +361,10 @@ def test_lists_of_voc_that_name_what_is_not_there(tmp_path):
     with pytest.raises(UserError, match=r"val\.txt names 1 pictures without an annotation, the first: 77"):
         open_boxes(tmp_path)
     (tmp_path / "ImageSets" / "val.txt").write_text("3\n")
+    (tmp_path / "ImageSets" / "valid.txt").write_text("4\n")
+    with pytest.raises(UserError, match=r"several lists of one part \(train, val, valid\): take one away"):
+        open_boxes(tmp_path)
+    (tmp_path / "ImageSets" / "valid.txt").unlink()
     shutil.copytree(tmp_path, tmp_path / "more" / "again", ignore=shutil.ignore_patterns("more", "ImageSets"))
     with pytest.raises(UserError, match=r"train\.txt names 1, and there are several of that name"):
         open_boxes(tmp_path)
@@ -425,6 +444,7 @@ def test_faults_of_yolo_annotations_are_named(tmp_path, line, words):
     ("text", "words"),
     [
         ("train: nowhere\nnames: [a]", r"data\.yaml: nowhere is not there"),
+        ("train: images\nnc: many", "names must be a list of different classes"),
         ("train: images\nnames: [a, a]", "names must be a list of different classes"),
         ("train: images\nnames: {1: a, 2: b}", r"the numbers of its names are \[1, 2\]; they must be 0, 1, 2"),
         ("train: list.txt\nnames: [a]", r"list\.txt: its image gone\.jpg is not there"),
@@ -449,6 +469,18 @@ def test_a_test_part_that_an_export_names_and_does_not_hold_is_left_out(tmp_path
     (tmp_path / "data.yaml").write_text("train: images\ntest: ../test/images\nnames: [a]")
     open_boxes(tmp_path)
     assert "left out: test, as ../test/images is not there" in capsys.readouterr().err
+
+
+def test_names_that_are_no_utf8_are_found(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    for i in range(8):
+        image(tmp_path / "images" / f"{name}{i}.jpg")
+        yolo(tmp_path / "labels" / f"{name}{i}.txt")
+    (tmp_path / "list.txt").write_bytes(b"\n".join(b"images/caf\xe9%d.jpg" % i for i in range(8)))
+    (tmp_path / "data.yaml").write_text("train: list.txt\nnames: [a]")
+    train = open_boxes(tmp_path)[TRAIN]
+    assert lies_on_its_object(train)
+    assert train.fingerprint
 
 
 # --- all -----------------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from .options import ENCODER, from_dataclass
 @from_dataclass(DetectConfig)
 def command(
     encoder: ENCODER,
-    boxes: Annotated[Path, Parameter(help="a VOC folder (Annotations/*.xml, JPEGImages), a COCO .json, or a folder of them")],
+    boxes: Annotated[
+        Path, Parameter(help="a VOC folder (Annotations/*.xml, JPEGImages), a COCO .json or a folder of them, or YOLO's data.yaml")
+    ],
     /,
     *,
     out: Annotated[
@@ -28,7 +30,7 @@ def command(
     """Train Faster R-CNN on an encoder, beside the same on an untrained one: mAP, curves, and pictures with predictions."""
     config = DetectConfig(**options)
     if not boxes.exists():
-        raise UserError(f"{boxes} does not exist: boxes come from a VOC folder (Annotations, JPEGImages) or a COCO .json")
+        raise UserError(f"{boxes} does not exist: boxes come from a VOC folder, a COCO .json or a folder of them, or YOLO's data.yaml")
     refuse_early(encoder, None, json, out)
     for name in config.beside:
         if name not in ("none", "untrained"):

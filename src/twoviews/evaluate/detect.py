@@ -64,7 +64,7 @@ def detector(net: Encoder, classes: int, config: DetectConfig) -> nn.Module:
 def detect(encoder: str | Path | nn.Module, boxes: str | Path, out: str | Path | None = None, **options: Any) -> Result:
     """Train a detector on an encoder and on what stands beside it; mAP on the test part, pictures with predictions, and each detector's weights.
 
-    `boxes`: a VOC folder, a COCO .json, or a folder of them. `options` are fields of DetectConfig. `out` keeps what is finished; the same call
+    `boxes`: a VOC folder, a COCO .json or a folder of them, or YOLO's data.yaml. `options` are fields of DetectConfig. `out` keeps what is finished; the same call
     goes on. Raises UserError for wrong annotations and encoders that are too small.
     """
     config = options_of(DetectConfig, options)
@@ -85,6 +85,7 @@ class Detecting:
     def __init__(self, subject: Named, parts: dict[str, Boxes], spec: str, config: DetectConfig):
         self.subject, self.parts, self.spec, self.config = subject, parts, spec, config
         self.classes = list(parts[TRAIN].classes)
+        self.tested = TEST if parts[TEST] is not parts[VALIDATION] else VALIDATION
         self.device = pick(config.device)
         beside = [name for name in config.beside if name != "none"]
         if subject.encoder.spec.name == "custom" and "untrained" in beside:
@@ -185,7 +186,7 @@ class Detecting:
         return {
             "subject": self.subject.describe(),
             "boxes": {"spec": self.spec, "classes": self.classes, **{k: len(p) for k, p in self.parts.items()}},
-            "tested_on": f"the test part ({len(self.parts[TEST])} pictures), once, after the last epoch",
+            "tested_on": f"the {self.tested} part ({len(self.parts[TEST])} images), once, after the last epoch",
             "protocol": (
                 f"Faster R-CNN with a feature pyramid of {c.channels} channels; {c.epochs} epochs, batch {c.batch}, rate {c.learning_rate:g} · batch/16, SGD "
                 f"{c.momentum:g}, cosine, weight decay {c.weight_decay:g}, shorter side {c.side} px, flips; batch norm {c.norm} (untrained: moving), "

@@ -112,5 +112,13 @@ def inside(boxes: NDArray[np.float64], flat: NDArray[np.bool_], width: float, he
     return np.clip(boxes, 0, np.array([width, height, width, height]))
 
 
+def lines(file: Path) -> list[str]:
+    """The lines of a text file that are not empty; bytes that are no UTF-8 stay what they are in file names. Raises UserError."""
+    try:
+        return [line for line in file.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines() if line.strip()]
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
+
+
 def _rounded(box: NDArray[np.float64]) -> list[float]:
     return [round(value, 2) for value in box.tolist()]

@@ -23,7 +23,7 @@ from .config import Reading
 from .decode import read_file
 from .errors import Unreadable
 from .files import shown
-from .voc import voc, voc_files
+from .voc import is_voc, voc, voc_files
 from .yolo import yolo, yolo_file
 
 SHARES = (0.7, 0.15)  # of images, for training and validation, where no parts are given
@@ -49,7 +49,7 @@ class Boxes:
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256("\0".join(self.paths).encode())
+        digest = hashlib.sha256(os.fsencode("\0".join(self.paths)))
         for boxes, labels in zip(self.boxes, self.labels, strict=True):
             digest.update(boxes.tobytes() + labels.tobytes())
         return digest.hexdigest()[:16]
@@ -103,12 +103,11 @@ def _annotated(path: Path) -> Annotated:
     described = yolo_file(path)
     if described:
         return yolo(described)
+    files, beside = coco_files(path)
+    found = coco(path, files, beside) if files and not is_voc(path) else None
+    if found is not None:
+        return found
     names = voc_files(path)
-    if not any(name.lower().startswith("annotations/") for name in names):
-        files, beside = coco_files(path)
-        found = coco(path, files, beside) if files else None
-        if found is not None:
-            return found
     if not names:
         raise UserError(f"{path} holds no boxes: neither .xml (VOC), nor a .json (COCO), nor a data.yaml (YOLO)")
     return voc(path, names)

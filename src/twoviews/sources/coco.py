@@ -62,8 +62,7 @@ def _has_boxes(data: Any) -> bool:
     """Whether this is a file of boxes: not captions, panoptic segments, images alone, or something else."""
     if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in ("images", "annotations", "categories")):
         return False
-    items = data["annotations"]
-    return bool(data["images"]) and (not items or any(isinstance(item, dict) and "bbox" in item for item in items))
+    return bool(data["images"]) and any(isinstance(item, dict) and "bbox" in item for item in data["annotations"])
 
 
 def _parts(root: Path, files: list[Path]) -> dict[Path, str]:

@@ -8,7 +8,8 @@ import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -139,6 +140,7 @@ def _info(found, how: Reading) -> PictureInfo:
     kind, samples = str(found.get("PhotometricInterpretation", "")), int(found.get("SamplesPerPixel", 1) or 1)
     if samples not in (1, 3) or not (kind in KINDS or kind.startswith("YBR")):
         raise Unreadable(f"a DICOM of {samples} samples a pixel in {kind or 'no stated colours'}, which are not read")
+    _decoder(found)
     photometric = KINDS.get(kind, "ycbcr")
     height, width, _ = shape_of((int(found.Rows), int(found.Columns), samples), how)
     dtype, limits = dicom_values.kind_and_range(found, how)
@@ -148,25 +150,31 @@ def _info(found, how: Reading) -> PictureInfo:
     )  # fmt: skip
 
 
-def _frame(found, info: PictureInfo) -> np.ndarray:
-    """The stored values of the first frame: (H, W), or (H, W, 3) as RGB; only this frame is decoded."""
+def _decoder(found):
+    """pydicom's decoder of the file's transfer syntax. Raises Unreadable where there is none, or what it needs is missing."""
     from pydicom.pixels import get_decoder
 
-    from . import dicom_codecs  # adds what pydicom has no decoder for
+    from . import dicom_codecs  # noqa: F401 (adds what pydicom has no decoder for)
 
     syntax = found.file_meta.TransferSyntaxUID
-    native = not syntax.is_compressed or syntax == DEFLATED
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
         raise Unreadable(f"a DICOM in {syntax.name}, which is not read") from error
-    if not native and not decoder.is_available:
+    if not decoder.is_native and not decoder.is_available:
         raise Unreadable(f"a DICOM in {syntax.name} needs imagecodecs: {INSTALL}")
-    if not native:
-        _refuse_hollow(found, info, dicom_codecs.frame_size)
-    words = native or syntax == RLE  # as they were written, with whatever lies beside the stored bits
+    return decoder
+
+
+def _frame(found, info: PictureInfo) -> np.ndarray:
+    """The stored values of the first frame: (H, W), or (H, W, 3) as RGB; only this frame is decoded."""
+    decoder = _decoder(found)
+    if not decoder.is_native:
+        _refuse_hollow(found, info)
+    words = decoder.is_native or decoder.UID == RLE  # as they were written, with whatever lies beside the stored bits
     deep = info.photometric == "ycbcr" and int(found.get("BitsAllocated", 8)) > 8  # pydicom converts bytes only
-    array, made = decoder.as_array(found, index=0, raw=deep, allow_excess_frames=False, correct_unused_bits=not words)
+    options: dict[str, Any] = {"allow_excess_frames": False, "correct_unused_bits": not words}
+    array, made = decoder.as_array(found, index=0, raw=deep, **options)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if words and "PixelData" in found:
         array = dicom_values.aligned(found, array)
@@ -178,9 +186,11 @@ def _frame(found, info: PictureInfo) -> np.ndarray:
     return array
 
 
-def _refuse_hollow(found, info: PictureInfo, frame_size: Callable[[bytes], tuple[int, int] | None]) -> None:
+def _refuse_hollow(found, info: PictureInfo) -> None:
     """Before a decoder takes memory: a compressed frame of another size than the header's, or one too short to hold so much."""
     from pydicom.encaps import get_frame
+
+    from .dicom_codecs import frame_size
 
     offsets = (found.ExtendedOffsetTable, found.ExtendedOffsetTableLengths) if "ExtendedOffsetTableLengths" in found else None
     frame = get_frame(found.PixelData, 0, number_of_frames=info.frames, extended_offsets=offsets)

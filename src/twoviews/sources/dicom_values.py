@@ -45,7 +45,7 @@ def kind_and_range(found, how: Reading) -> tuple[str, Limits | None]:
     """Type of the values that come out for `how`, and what is black and white of them."""
     limits = stored_range(found)
     colored = int(found.get("SamplesPerPixel", 1) or 1) == 3 or found.PhotometricInterpretation == "PALETTE COLOR"
-    if how.range == AUTO and (limits is not None or "VOILUTSequence" in found or window(found) is not None):
+    if how.range == AUTO and (limits is not None or element(found, "VOILUTSequence") or window(found) is not None):
         return "uint8", (0.0, 255.0)
     if colored:
         top = 2.0 ** _palette_bits(found) - 1 if found.PhotometricInterpretation == "PALETTE COLOR" else (limits or (0.0, 255.0))[1]

@@ -10,11 +10,16 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 
 from ..base.errors import UserError
-from .annotation import DAMAGE, OF_PART, WHOLE, Annotated, Noted
+from .annotation import DAMAGE, OF_PART, WHOLE, Annotated, Noted, lines
 from .find import find
 from .parts import part_of
 
 Parts = dict[str, list[Noted]]
+
+
+def is_voc(root: Path) -> bool:
+    """Whether there is an .xml in a folder called Annotations."""
+    return any(any(folder.rglob("*.xml")) for folder in root.iterdir() if folder.is_dir() and folder.name.lower() == "annotations")
 
 
 def voc_files(root: Path) -> list[str]:
@@ -96,28 +101,31 @@ def _read(root: Path, name: str, images: _Images) -> Noted | None:
     return Noted(images.of(name, (tree.findtext("filename") or "").strip()), str(file), values, labels, (width, height))
 
 
-def _lists(root: Path) -> dict[str, Path]:
-    """{part: the .txt that lists it}; those of one class (cat_train.txt) are none, and trainval only where there is no train."""
-    found: dict[str, Path] = {}
-    for folder in (root / "ImageSets" / "Main", root / "ImageSets"):
-        for file in sorted(folder.glob("*.txt")):
-            part = OF_PART.get(part_of(file.stem) or "")
-            if part and file.stem.isalpha():
-                before = found.get(part)
-                if before is None or before.stem.lower() == "trainval":
-                    found[part] = file
-                elif file.stem.lower() != "trainval" and before.parent == folder:
-                    raise UserError(f"{before} and {file} both list the {part} part: take one away")
-    return found
+def _lists(root: Path) -> dict[str, list[Path]]:
+    """{part: the .txt that list it}, of each year where there are several; those of one class (cat_train.txt) are none, and trainval only where
+    there is no train.
+    """
+    found: dict[str, list[Path]] = defaultdict(list)
+    folders = [folder for folder in (root / "ImageSets" / "Main", root / "ImageSets") if any(folder.glob("*.txt"))][:1]
+    for folder in folders or sorted(root.glob("*/ImageSets/Main")):
+        files = {file.stem.lower(): file for file in sorted(folder.glob("*.txt")) if file.stem.isalpha() and part_of(file.stem) in OF_PART}
+        if "train" in files:
+            files.pop("trainval", None)
+        own = {name: OF_PART[part_of(name) or ""] for name in files}
+        if len(set(own.values())) < len(own):
+            raise UserError(f"{folder} has several lists of one part ({', '.join(own)}): take one away")
+        for name, part in own.items():
+            found[part].append(files[name])
+    return dict(found)
 
 
-def _by_lists(lists: dict[str, Path], found: dict[str, Noted]) -> tuple[Parts, list[str]]:
+def _by_lists(lists: dict[str, list[Path]], found: dict[str, Noted]) -> tuple[Parts, list[str]]:
     stems: dict[str, list[str]] = defaultdict(list)
     for name in found:
         stems[Path(name).stem].append(name)
     parts: Parts = {}
-    for part, file in lists.items():
-        asked = [Path(line.split()[0]).name for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    for part, file in ((part, file) for part, files in lists.items() for file in files):
+        asked = [Path(line.split()[0]).name for line in lines(file)]
         keys = [key if key in stems else key.rpartition(".")[0] for key in asked]
         missing = [name for name, key in zip(asked, keys, strict=True) if key not in stems]
         if missing:
@@ -125,7 +133,7 @@ def _by_lists(lists: dict[str, Path], found: dict[str, Noted]) -> tuple[Parts, l
         several = next((key for key in keys if len(stems[key]) > 1), None)
         if several:
             raise UserError(f"{file} names {several}, and there are several of that name: {', '.join(stems[several][:3])}")
-        parts[part] = [found[stems[key][0]] for key in dict.fromkeys(keys)]
+        parts[part] = parts.get(part, []) + [found[stems[key][0]] for key in dict.fromkeys(keys)]
     listed = {noted.where for part in parts.values() for noted in part}
     beside = len(found) - len(listed)
     return parts, [f"{beside:,} annotations that no list names"] if beside else []

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import UserError
-from .annotation import OF_PART, TEST, WHOLE, Annotated, Noted
+from .annotation import OF_PART, TEST, WHOLE, Annotated, Noted, lines
 from .find import find
 from .parts import part_of
 
@@ -74,8 +74,8 @@ def _describes(data: Any) -> bool:
 def _classes(file: Path, data: dict) -> list[str]:
     """Names by number: a list, a mapping from numbers, or only their count."""
     names = data.get("names")
-    if names is None:
-        names = [str(number) for number in range(int(data["nc"]))]
+    if names is None and isinstance(data.get("nc"), int):
+        names = [str(number) for number in range(data["nc"])]
     if isinstance(names, dict):
         names = {int(key) if str(key).isdecimal() else key: name for key, name in names.items()}
         if set(names) != set(range(len(names))):
@@ -106,7 +106,7 @@ def _images(file: Path, data: dict, entry: str) -> list[Path]:
         if not names:
             raise UserError(f"{file}: {path} holds no image")
         return [path / name for name in names]
-    listed = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    listed = [line.strip() for line in lines(path)]
     found = []
     for name in listed:
         image = next((base / name for base in (path.parent, *bases) if (base / name).is_file()), None)
@@ -119,12 +119,9 @@ def _images(file: Path, data: dict, entry: str) -> list[Path]:
 def _read(image: Path, classes: list[str], counts: Counter[str]) -> Noted:
     """The boxes of one image; no label file, or an empty one, is no object."""
     file = _labels(image)
-    lines = file.read_text(encoding="utf-8-sig").splitlines() if file else []
     counts["unlabelled"] += file is None
     boxes, names = [], []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in enumerate(lines(file) if file else (), 1):
         where = f"{file}, line {number}"
         try:
             label, *values = (float(word) for word in line.split())
