@@ -179,7 +179,9 @@ def trial(net: Encoder, head: nn.Module, images: int, device: torch.device, prec
             net = copy.deepcopy(net)
     endless = next((key for key, value in net.state_dict().items() if value.is_floating_point() and not value.isfinite().all()), None)
     if endless:
-        raise _cannot(name, spec.size, f"its {endless} is not finite from the beginning, so that nothing could tell when a training breaks.")
+        raise _cannot(
+            name, spec.size, f"its {endless} is not finite from the beginning, so that nothing could tell when a training breaks."
+        )
     net, head = place(net, device, learns=True), head.to(device)
     x = torch.rand(images, spec.channels, spec.size, spec.size, generator=torch.Generator().manual_seed(0)).to(device)
     with _aside(net, head):
