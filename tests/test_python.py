@@ -162,16 +162,16 @@ def test_every_call_takes_a_plain_module_and_leaves_it_as_it_was(folder, tmp_pat
     net.body[1].eval()
     state = {key: value.clone() for key, value in net.state_dict().items()}
     about = [(m.training, [p.requires_grad for p in m.parameters()]) for m in net.modules()]
-    images, fast = str(folder), {"workers": 0, "seeds": 1, "device": "cpu"}
+    images, fast = str(folder), {"workers": 0, "seeds": 1, "device": "cpu", "size": 16}
     assert tv.knn(net, images, k=3, baselines=("none",), **fast).rows[0]["features"] == 7
     assert tv.linear(net, images, baselines=("none",), **fast).rows[0]["features"] == 7
     assert len(tv.compare(images, [net, net], labels=("all",), baselines=("none",), **fast).rows) == 4
     assert tv.finetune(net, images, tmp_path / "f", epochs=1, steps=1, labels=("all",), **fast).rows[0]["subject"] == "twoviews"
-    tv.embed(net, images, tmp_path / "v.npz", workers=0)
+    tv.embed(net, images, tmp_path / "v.npz", workers=0, size=16)
     assert tv.read_vectors(tmp_path / "v.npz").h.shape == (12, 7)
-    assert tv.search(net, images, [str(folder / "a" / "0.png")], k=2, workers=0)
-    tv.duplicates(net, images, workers=0)
-    tv.select(net, images, 2, workers=0)
+    assert tv.search(net, images, [str(folder / "a" / "0.png")], k=2, workers=0, size=16)
+    tv.duplicates(net, images, workers=0, size=16)
+    tv.select(net, images, 2, workers=0, size=16)
     tv.export(net, tmp_path / "exported", to="safetensors")
     assert about == [(m.training, [p.requires_grad for p in m.parameters()]) for m in net.modules()]
     assert all(torch.equal(state[key], value) for key, value in net.state_dict().items())
