@@ -36,7 +36,7 @@ def test_a_network_of_one_size_is_built_for_the_one_asked_for(folder, tmp_path, 
     run = train(folder, tmp_path / "run", "timm:test_vit_relpos", size=64)
     net = run.encoder()
     assert (net.spec.size, net.spec.built, run.config.size) == (64, 64, 64)
-    assert "built for 64 pixels" in capsys.readouterr().out
+    assert "built for 64 pixels" in capsys.readouterr().err
     x = torch.rand(2, 3, 64, 64)
     assert torch.equal(net(x), load_encoder(run.path)(x))
     again = train(folder, tmp_path / "run", "timm:test_vit_relpos", size=64)
