@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from .base.device import pick
 from .base.errors import UserError
+from .evaluate.subjects import named
 from .nets.base import Encoder
 from .nets.encoder import load_encoder
 from .probes.features import features
@@ -26,8 +29,8 @@ class SimCLRTransformer(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    encoder : a name for a new encoder (resnet18, convnet, timm:NAME …); None: the recipe's. With `pretrained` a RUN, a .safetensors file or
-        timm:NAME that is used as it is: `fit` then trains nothing.
+    encoder : a name for a new encoder (resnet18, convnet, timm:NAME …), or a module, a copy of which is trained; None: the recipe's. With
+        `pretrained` a RUN, a .safetensors file, timm:NAME or a module that is used as it is: `fit` then trains nothing.
     recipe : a named set of options; auto chooses by the pictures.
     epochs, batch, size : None: the recipe's.
     options : further fields of twoviews.TrainConfig, by name.
@@ -41,7 +44,7 @@ class SimCLRTransformer(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        encoder: str | None = None,
+        encoder: str | nn.Module | None = None,
         *,
         pretrained: bool = False,
         recipe: str = "auto",
@@ -66,27 +69,26 @@ class SimCLRTransformer(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> SimCLRTransformer:
         """Train on pictures. Raises UserError (a ValueError) for what is no picture."""
-        with _as_value_error():
-            if self.pretrained:
-                if self.encoder is None:
-                    raise UserError("pretrained=True needs an encoder: a RUN, a .safetensors file or timm:NAME")
-                self.encoder_: Encoder = load_encoder(self.encoder)
-            else:
-                source = from_python(_as_pictures(X))
-                given = {"encoder": self.encoder, "epochs": self.epochs, "batch": self.batch, "size": self.size}
-                options = {k: v for k, v in given.items() if v is not None} | dict(self.options or {})
-                options = {"channels": source.read(0).shape[0], "tensorboard": False, **options}
-                with tempfile.TemporaryDirectory() as folder:
-                    run = train(source, self.out or folder, recipe=self.recipe, seed=self.random_state, device=self.device, **options)
-                    self.encoder_ = run.encoder()
+        if self.pretrained:
+            if self.encoder is None:
+                raise UserError("pretrained=True needs an encoder: a RUN, a .safetensors file, timm:NAME or a module")
+            self.encoder_: Encoder = named(self.encoder, self.size or 0).encoder
+        else:
+            source = from_python(_as_pictures(X))
+            given = {"encoder": copy.deepcopy(self.encoder), "epochs": self.epochs, "batch": self.batch, "size": self.size}
+            options = {k: v for k, v in given.items() if v is not None} | dict(self.options or {})
+            options = {"channels": source.read(0).shape[0], "tensorboard": False, **options}
+            with tempfile.TemporaryDirectory() as folder:
+                run = train(source, self.out or folder, recipe=self.recipe, seed=self.random_state, device=self.device, **options)
+                own = self.encoder if isinstance(self.encoder, nn.Module) and not isinstance(self.encoder, Encoder) else None
+                self.encoder_ = load_encoder(run.path, module=copy.deepcopy(own))
         self.n_features_out_ = self.encoder_.num_features
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """h of each picture, (n, n_features_out_) float32, by the encoder's own preprocessing."""
         check_is_fitted(self, "encoder_")
-        with _as_value_error():
-            source = from_python(_as_pictures(X), self.encoder_.spec.channels)
+        source = from_python(_as_pictures(X), self.encoder_.spec.channels)
         spec, device = self.encoder_.spec, pick(self.device)
         return features(self.encoder_.to(device), source, spec.size, spec.resize, device).cpu().numpy()
 
@@ -101,17 +103,6 @@ class SimCLRTransformer(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.no_validation = True  # pictures are no table of numbers
         return tags
-
-
-class _as_value_error:
-    """scikit-learn's users expect ValueError for wrong input."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, UserError):
-            raise ValueError(str(error)) from error
 
 
 def _as_pictures(pictures: Any) -> Any:

@@ -18,7 +18,7 @@ class Foreign(Encoder):
     """Another library's network behind our contract: [0, 1] in, its own mean and deviation inside, h (N, num_features) out.
 
     `num_features` is measured by who makes it (`trial.width`). `own_size`
-    is the side it was made for, 0 where that is not known.
+    is the side it was made for, 0 where that is not known; `tried` are the devices, sizes and ways for which its memory format was decided.
     """
 
     mean: Tensor
@@ -26,7 +26,7 @@ class Foreign(Encoder):
 
     def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], own_size: int = 0):
         super().__init__()
-        self.network, self.num_features, self.own_size = network, 0, own_size
+        self.network, self.num_features, self.own_size, self.tried = network, 0, own_size, set[tuple[str, int, bool]]()
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 

@@ -127,7 +127,7 @@ def place(net: M, device: torch.device, learns: bool = False) -> M:
     narrow = device.type == "cpu" and any(map(_narrow, net.modules()))
     inside = [module for module in net.modules() if isinstance(module, Encoder)]
     for module in inside:
-        module.contiguous = narrow or (isinstance(module, Foreign) and not _agrees(module, device, learns))
+        module.contiguous = narrow or (isinstance(module, Foreign) and _usual_only(module, device, learns))
     if narrow or any(module.contiguous for module in inside):
         return net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -137,6 +137,15 @@ def _narrow(module: nn.Module) -> bool:
     if not isinstance(module, nn.Conv2d):
         return False
     return max(module.kernel_size) == 1 and max(module.stride) > 1 and 1 < module.in_channels // module.groups < NARROW
+
+
+def _usual_only(net: Foreign, device: torch.device, learns: bool) -> bool:
+    """Whether a network is to stay out of channels_last here; tried once."""
+    asked = (str(device), net.spec.size, learns)
+    if asked in net.tried:
+        return net.contiguous
+    net.tried.add(asked)
+    return not _agrees(net, device, learns)
 
 
 def _agrees(net: Foreign, device: torch.device, learns: bool) -> bool:
@@ -173,7 +182,7 @@ def trial(net: Encoder, head: nn.Module, images: int, device: torch.device, prec
 
     Raises UserError for a network that cannot be trained so.
     """
-    spec, name = net.spec, str(net.spec)
+    spec, name = net.spec, type(net.network).__name__ if isinstance(net, Foreign) and net.spec.name == "custom" else str(net.spec)
     if spec.name == "custom":
         with contextlib.suppress(Exception):  # what its Python code counts is not to move; where it cannot be copied, it does
             net = copy.deepcopy(net)
@@ -194,8 +203,6 @@ def trial(net: Encoder, head: nn.Module, images: int, device: torch.device, prec
         except Exception as error:
             works = [] if net.training else [side for side in near(spec.size, getattr(net, "own_size", 0)) if fits(net, side)][:SHOWN]
             raise _cannot(name, spec.size, f"{first_line(error)}", works) from error
-    if h.shape[1] != net.num_features:
-        raise _cannot(name, spec.size, f"it gives {h.shape[1]:,} numbers a picture in training and {net.num_features:,} in evaluation.")
     if not h.isfinite().all():
         raise _cannot(name, spec.size, "its output is not finite.")
     if all(grad is None for grad in grads):
@@ -213,6 +220,8 @@ def _learned(net: Encoder, head: nn.Module, x: Tensor, device: torch.device, pre
     """h, and the gradient of each weight of the encoder that has one."""
     with autocast(device, precision):
         h = net(x)
+        if h.shape[1] != net.num_features:
+            raise ValueError(f"it gives {h.shape[1]:,} numbers a picture in training and {net.num_features:,} in evaluation")
         z = head(h)
     weights = [weight for _, weight in _weights(net)]
     if not weights or not z.requires_grad:

@@ -19,7 +19,8 @@ from .errors import Unreadable
 from .values import GRAY, MODES
 
 TAKEN = "a path, a PIL image, an array (H, W) or (H, W, C), or a tensor (C, H, W)"
-USUAL = (1, 2, 3, 4)  # channels of gray, RGB, and these with alpha
+COLOURS = {2: "LA", 3: "RGB", 4: "RGBA"}
+USUAL = (1, *COLOURS)  # channels of gray, RGB, and these with alpha
 
 
 def several(pictures: Any) -> Sequence[Any] | None:
@@ -106,11 +107,10 @@ def _channels(x: Tensor, how: Reading) -> Tensor:
     """(C, H, W) → the channels of `how`; alpha is laid on white, as that of files is."""
     if len(x) == how.channels:
         return x
-    if len(x) in (2, 4) and how.channels in MODES:
-        if x.dtype == torch.uint8:
-            mode = "LA" if len(x) == 2 else "RGBA"
-            return from_pil(Image.frombytes(mode, (x.shape[2], x.shape[1]), x.permute(1, 2, 0).numpy().tobytes()), how)
-        x = x[:-1] * x[-1:] + (1 - x[-1:])
+    if len(x) in COLOURS and how.channels in MODES:
+        if x.dtype == torch.uint8:  # as a file of these pixels is read
+            return from_pil(Image.frombytes(COLOURS[len(x)], (x.shape[2], x.shape[1]), x.permute(1, 2, 0).numpy().tobytes()), how)
+        x = x[:-1] * x[-1:] + (1 - x[-1:]) if len(x) != 3 else x
     if x.dtype == torch.uint8:
         return as_channels(x, how.channels)
     if len(x) == 1 and how.channels == 3:

@@ -63,8 +63,9 @@ def train(
     """Train an encoder on unlabelled pictures; the same call on the same `out` goes on where it was stopped.
 
     `images`: a folder, a set's name, a Parquet file, or an ImageSource. `out`: the RUN folder (default runs/NAME). `encoder`: a name, or
-    a module of your own with `num_features`. `views`: (images, keys) → (x1, x2), or more of them. `loss`: a name, or (z1, z2) → scalar, with
-    as many z as there are views. `options`: fields of TrainConfig. Raises UserError for what can be mended before the run, RunError for what breaks in it, Stopped after a signal.
+    a module of your own (`wrap_encoder` says what is done with its output), which is trained itself, not a copy. `views`: (images, keys) →
+    (x1, x2), or more of them. `loss`: a name, or (z1, z2) → scalar, with as many z as there are views. `options`: fields of TrainConfig.
+    Raises UserError for what can be mended before the run, RunError for what breaks in it, Stopped after a signal.
     """
     if isinstance(encoder, str):
         options["encoder"] = encoder

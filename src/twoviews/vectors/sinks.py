@@ -138,9 +138,9 @@ def matrix(table: pa.Table) -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
 
 
-def read(spec: str) -> Vectors:
+def read(spec: str | Path) -> Vectors:
     """Vectors from any sink. Raises UserError for what `twoviews embed` did not write."""
-    path = Path(spec)
+    spec, path = str(spec), Path(spec)
     if spec.startswith(LANCE):
         return from_table(open_table(spec).to_arrow(), spec)
     if path.suffix == ".npz":
