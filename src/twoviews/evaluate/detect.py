@@ -150,7 +150,8 @@ class Detecting:
                 return {}
             score = evaluate(model, self.parts[VALIDATION], self.device)[0]
             model.train()
-            say(f"{name}, epoch {epoch}/{c.epochs}: validation mAP {100 * score['map']:.1f}, at IoU 0.5 {100 * score['map_50']:.1f}")
+            percent = {k: "–" if score[k] is None else f"{100 * score[k]:.1f}" for k in ("map", "map_50")}
+            say(f"{name}, epoch {epoch}/{c.epochs}: validation mAP {percent['map']}, at IoU 0.5 {percent['map_50']}")
             return {"validation": {k: score[k] for k in ("map", "map_50")}}
 
         model.train()
@@ -223,9 +224,14 @@ def evaluate(model: nn.Module, boxes: Boxes, device: torch.device) -> tuple[dict
         metric.update([found], [target])
         predictions.append(found)
     got = metric.compute()
-    each = dict(zip(got["classes"].reshape(-1).tolist(), got["map_per_class"].reshape(-1).tolist(), strict=True))
-    scores = {k: max(0.0, float(got[k])) for k in ("map", "map_50", "map_75")}
+    each = dict(zip(got["classes"].reshape(-1).tolist(), map(known, got["map_per_class"].reshape(-1).tolist()), strict=True))
+    scores = {k: known(float(got[k])) for k in ("map", "map_50", "map_75")}
     return {**scores, "map_per_class": {name: each.get(i + 1) for i, name in enumerate(boxes.classes)}}, predictions
+
+
+def known(value: float) -> float | None:
+    """A precision; None for what torchmetrics marks by −1 or NaN: there is no box of it to be found."""
+    return value if value >= 0 else None
 
 
 def draw(path: Path, boxes: Boxes, predictions: Sequence[dict[str, Tensor]], side: int = 420) -> None:

@@ -39,10 +39,15 @@ def accuracy_figure(path: Path, title: str, lines: dict[str, list[tuple[str, dic
     """Accuracy by amount of labels, a line with 95 % intervals for each name; the amounts stand in the order of the first appearance."""
     amounts = list(dict.fromkeys(labels for points in lines.values() for labels, _ in points))
     with drawn(path) as (axis,):
-        for number, (name, points) in enumerate(lines.items()):
+        for number, (name, every) in enumerate(lines.items()):
+            points = [(labels, figure) for labels, figure in every if figure["mean"] is not None]
             x = [amounts.index(labels) + 0.04 * (number - len(lines) / 2) for labels, _ in points]
             y = [100 * f["mean"] for _, f in points]
-            spread = [[100 * (f["mean"] - f["low"]) for _, f in points], [100 * (f["high"] - f["mean"]) for _, f in points]]
+            low, high = ([f["mean"] if f[end] is None else f[end] for _, f in points] for end in ("low", "high"))
+            spread = [
+                [y_ - 100 * value for y_, value in zip(y, low, strict=True)],
+                [100 * value - y_ for y_, value in zip(y, high, strict=True)],
+            ]
             axis.errorbar(x, y, spread, marker="o", markersize=4, capsize=3, label=name, linestyle="-" if len(points) > 1 else "none")
         axis.set_xticks(range(len(amounts)), amounts)
         axis.set(title=title, ylabel=label)

@@ -11,6 +11,7 @@ import torch
 
 from ..base.console import track
 from ..base.errors import UserError, unknown
+from ..base.names import path_of, reachable
 from .config import READ, ReadConfig, Reading
 from .decode import as_channels
 from .errors import Unreadable
@@ -68,8 +69,9 @@ def open_pictures(
     if isinstance(spec, ImageSource):
         return Pictures("a source of your own", {"all": spec}, [])
     config = config or ReadConfig()
-    check_spec(spec)
-    name, how = str(spec), config.reading(channels, range)
+    name = path_of(str(spec))
+    check_spec(name)
+    how = config.reading(channels, range)
     if name in SETS:
         found = known_set(name, Path(config.root), config.download)
         try:
@@ -91,6 +93,8 @@ def open_pictures(
 def _parts(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
     """The splits of a SPEC, not yet looked at."""
     path = Path(name)
+    if path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))):
+        path = reachable(path)  # Arrow takes no other
     if name.startswith(SHARDS):
         return dict(shards(name, how, config))
     if name.startswith(HUB):
