@@ -20,6 +20,7 @@ from ..base.console import say, track
 from ..base.device import pick, reuse_memory
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..base.names import one_line
 from ..base.work import slug, working
 from ..nets.base import Encoder
 from ..nets.encoder import from_spec, load_encoder, save_module
@@ -251,7 +252,7 @@ def draw(path: Path, boxes: Boxes, predictions: Sequence[dict[str, Tensor]], sid
             if score >= SURE:
                 color = COLORS[(int(label) - 1) % len(COLORS)]
                 pen.rectangle(box.tolist(), outline=color, width=2)
-                pen.text((float(box[0]) + 3, float(box[1]) + 1), f"{boxes.classes[int(label) - 1]} {score:.2f}", color, font)
+                pen.text((float(box[0]) + 3, float(box[1]) + 1), f"{one_line(boxes.classes[int(label) - 1])} {score:.2f}", color, font)
         cells.append(picture)
     columns = min(3, len(cells))
     height = max(cell.height for cell in cells)

@@ -102,16 +102,15 @@ def exact(vectors: Vectors, queries: Tensor, k: int, spec: str) -> tuple[Tensor,
 
 def among(vectors: Vectors, queries: Tensor, candidates: list[list[int]], k: int) -> tuple[Tensor, Tensor]:
     """The k best of each query's candidate rows, by their exact cosines. Where an index found fewer than it was asked for (a vector of zeros has no
-    cosine for some), all vectors are compared."""
+    cosine for some), or equals of the last may lie beyond what it found, all vectors are compared."""
     wanted, k = min(k + MORE, len(vectors)), min(k, len(vectors))
     found = []
     for query, rows in zip(queries, candidates, strict=True):
-        if len(set(rows)) < wanted:
-            found.append(exact(vectors, query[None], k, ""))
-            continue
         at = torch.tensor(sorted(set(rows)))
         similar = F.normalize(query[None], dim=1) @ F.normalize(vectors.h[at], dim=1).T
-        found.append(ranked(similar, at[None], k))
+        best, own = ranked(similar, at[None], k)
+        whole = len(at) == len(vectors) or (len(at) == wanted and best[0, -1] > similar.min() + 2 / EQUAL)
+        found.append((best, own) if whole else exact(vectors, query[None], k, ""))
     return torch.cat([scores for scores, _ in found]), torch.cat([rows for _, rows in found])
 
 
