@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..base.draws import key, uniform
+from ..base.files import finite
 
 Z = 1.959963984540054  # of a normal distribution, 95 % lie within so many standard deviations
 
@@ -35,19 +36,27 @@ def half_over_seeds(values: list[float]) -> float:
     return float(np.std(values, ddof=1) / math.sqrt(len(values)) * stdtrit(len(values) - 1, 0.975))
 
 
-def bootstrap(metric: Callable[[Tensor, Tensor], float], logits: Tensor, y: Tensor, draws: int = 200) -> tuple[float, float]:
-    """Interval of any metric over test pictures drawn again with replacement, by key (percentiles). Shapes (n, classes), (n, …)."""
-    n = len(y)
-    values = []
+def bootstrap(metric: Callable[[Tensor, Tensor], float | None], logits: Tensor, y: Tensor, draws: int = 200) -> tuple[float, float] | None:
+    """Interval of any metric over test pictures drawn again with replacement, by key (percentiles). Shapes (n, classes), (n, …). None where no draw has it."""
+    n, values = len(y), []
     for draw in range(draws):
         rows = torch.from_numpy((uniform(key("bootstrap", draw), n)[0] * n).astype(np.int64)).to(y.device)
         values.append(metric(logits[rows], y[rows]))
-    return float(np.nanpercentile(values, 2.5)), float(np.nanpercentile(values, 97.5))
+    values = [value for value in values if value is not None]
+    return (float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))) if values else None
 
 
 def summary(values: list[float], tested: int, one_split: bool) -> dict:
-    """Mean, interval and how the interval was made. One draw on a fixed test set: Wilson; several draws: Student's t over them."""
-    if len(values) == 1 and one_split:
+    """Mean, interval and how the interval was made. One draw on a fixed test set: Wilson; several draws: Student's t over them.
+
+    What cannot be computed is None, and `interval` says why: no test picture, or one draw of something that has no interval of its own.
+    """
+    if not tested or not all(value is not None and math.isfinite(value) for value in values):
+        nothing = "no test picture" if not tested else "a figure that is not finite"
+        return {"mean": None, "low": None, "high": None, "interval": f"none: {nothing}", "values": finite(values)}
+    if len(values) == 1 and not one_split:
+        return {"mean": values[0], "low": None, "high": None, "interval": "none: one draw", "values": values}
+    if len(values) == 1:
         low, high = wilson(values[0], tested)
         kind = f"Wilson, {tested} test pictures"
     else:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ..base import processes
 from ..base.console import say
 from ..base.device import autocast
-from ..base.errors import UserError
+from ..base.errors import RunError, UserError
+from ..base.names import name_of
 from ..base.settings import options_of
 from ..base.work import slug, working
 from ..evaluate.subjects import named, pictures_for, where, workers_for
@@ -57,7 +58,12 @@ class Embedder:
     def __call__(self, views: Tensor) -> Tensor:
         """(n, C, S, S) → (n, d) float32 on the host."""
         with autocast(self.device, self.precision):
-            return self.net(views.to(self.device).contiguous(memory_format=torch.channels_last)).float().cpu()
+            h = self.net(views.to(self.device).contiguous(memory_format=torch.channels_last)).float().cpu()
+        if not h.isfinite().all():
+            raise RunError(
+                f"{self.subject.text} makes vectors that are not finite: its weights are broken, or too large for {self.precision}"
+            )
+        return h
 
     def file(self, path: str | Path) -> Tensor:
         """The vector of one picture file, (d,). Raises UserError when it is none."""
@@ -189,5 +195,5 @@ def kept(embedder: Embedder, pictures: Pictures) -> Path | None:
     if embedder.subject.folder is None:
         return None
     prints = "-".join(part.fingerprint.split("[")[0][:8] for part in pictures.splits.values())
-    name = f"{slug(Path(pictures.spec).stem)}-{embedder.config.layer}{embedder.spec.size}-{embedder.hash[:8]}-{prints}"
+    name = f"{slug(Path(name_of(pictures.spec)).stem)}-{embedder.config.layer}{embedder.spec.size}-{embedder.hash[:8]}-{prints}"
     return embedder.subject.folder / "vectors" / name
