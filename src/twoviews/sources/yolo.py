@@ -13,13 +13,20 @@ from ..base.errors import UserError
 from .annotation import OF_PART, TEST, WHOLE, Annotated, Noted, lines
 from .find import find
 from .parts import part_of
+from .plain_yaml import plain_yaml
 
 USUAL = ("data", "dataset")  # names of the description, where there are several .yaml
 
 
 def yolo_file(root: Path) -> Path | None:
     """The description of a folder of YOLO's: a .yaml that names classes and a part."""
-    found = [file for file in sorted({*root.glob("*.yaml"), *root.glob("*.yml")}) if _describes(_load(file))]
+    found = []
+    for file in sorted({*root.glob("*.yaml"), *root.glob("*.yml")}):
+        try:
+            found += [file] if _describes(_load(file)) else []
+        except UserError:
+            if file.stem.lower() in USUAL:
+                raise  # others may be of anything
     if len(found) > 1:
         found = [file for file in found if file.stem.lower() in USUAL] or found
         if len(found) > 1:
@@ -54,19 +61,15 @@ def yolo(file: Path) -> Annotated:
     return Annotated("YOLO", parts, classes, left)
 
 
-def _load(file: Path) -> Any:
+def _load(file: Path) -> dict[Any, Any]:
     try:
-        import yaml
-    except ImportError as error:
-        raise UserError(f"{file} needs PyYAML: uv pip install 'twoviews[detect]'") from error
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+        return plain_yaml(file.read_text(encoding="utf-8-sig", errors="surrogateescape"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from error
 
 
-def _describes(data: Any) -> bool:
-    if not isinstance(data, dict) or not ("names" in data or "nc" in data):
+def _describes(data: dict) -> bool:
+    if not ("names" in data or "nc" in data):
         return False
     return any(part_of(str(key)) in OF_PART and isinstance(value, str | list) for key, value in data.items())
 
