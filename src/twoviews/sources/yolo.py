@@ -13,7 +13,6 @@ from ..base.errors import UserError
 from .annotation import OF_PART, TEST, WHOLE, Annotated, Noted, lines
 from .find import find
 from .parts import part_of
-from .plain_yaml import plain_yaml
 
 USUAL = ("data", "dataset")  # names of the description, where there are several .yaml
 
@@ -62,10 +61,16 @@ def yolo(file: Path) -> Annotated:
 
 
 def _load(file: Path) -> dict[Any, Any]:
+    """The mapping that a .yaml is, its values words, lists and mappings: PyYAML's base loader makes nothing else, and no truth values of names."""
+    import yaml  # timm brings it
+
     try:
-        return plain_yaml(file.read_text(encoding="utf-8-sig", errors="surrogateescape"))
-    except (ValueError, OSError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from error
+        data = yaml.load(file.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
+        raise UserError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{file} describes no images: it is to hold names, train and val")
+    return data
 
 
 def _describes(data: dict) -> bool:
@@ -77,8 +82,8 @@ def _describes(data: dict) -> bool:
 def _classes(file: Path, data: dict) -> list[str]:
     """Names by number: a list, a mapping from numbers, or only their count."""
     names = data.get("names")
-    if names is None and isinstance(data.get("nc"), int):
-        names = [str(number) for number in range(data["nc"])]
+    if not names and str(data.get("nc")).isdecimal():
+        names = [str(number) for number in range(int(data["nc"]))]
     if isinstance(names, dict):
         names = {int(key) if str(key).isdecimal() else key: name for key, name in names.items()}
         if set(names) != set(range(len(names))):
