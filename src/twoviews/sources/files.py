@@ -31,10 +31,6 @@ SUFFIXES = frozenset(
         ".heic", ".heif", ".npy", ".dcm",
     )
 )  # fmt: skip
-SPLITS = {
-    "train": "train", "training": "train", "test": "test", "testing": "test", "val": "test", "validation": "test", "valid": "test",
-    "unlabelled": "unlabelled", "unlabeled": "unlabelled",
-}  # fmt: skip
 FULL = 100_000  # files up to which each is decoded once before a run, and its size in bytes is part of the fingerprint
 SIZES = 10_000  # files whose sizes are, of more
 CHUNK = 4096  # files that are looked at together
