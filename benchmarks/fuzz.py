@@ -31,7 +31,7 @@ from twoviews.evaluate.config import amount
 from twoviews.nets.encoder import encoder, load_encoder, save_encoder
 from twoviews.sources.boxes import open_boxes
 from twoviews.sources.config import ReadConfig, Reading, limits
-from twoviews.sources.decode import decode, header
+from twoviews.sources.decode import decode, info
 from twoviews.sources.listed import listed
 from twoviews.sources.shards import Shard, Shards, Store, expand, look_through, read_index
 from twoviews.training import checkpoint
@@ -192,7 +192,7 @@ def seeds(folder: Path) -> dict[str, tuple[list[bytes], Callable[[bytes], Any]]]
 
     config_of = ReadConfig()
     return {
-        "pictures": (files, lambda data: (header(data), decode(data))),
+        "pictures": (files, lambda data: (info(data), decode(data))),
         "pictures of 5 channels": (bands, lambda data: decode(data, Reading(5, "data"))),
         "lists (.csv)": ([b"path,label,split\na.png,x,train\nb.png,y,test\n", b"file\na.png\n"], at("l.csv", lambda p: listed(p, Reading(), config_of))),
         "lists kept to their folder": ([b"path,label\na.png,x\nb.png,y\n"], at("l.csv", lambda p: listed(p, Reading(), ReadConfig(root_only=True)))),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twoviews.sources.config import Reading
-from twoviews.sources.decode import header, read_bytes, read_file
+from twoviews.sources.decode import info, read_bytes, read_file
 from twoviews.sources.errors import Unreadable
 
 # What the user names for files that cannot be read without: their own channels, and what is black and white.
@@ -45,7 +45,7 @@ def look(path: Path, how: Reading) -> dict[str, Any]:
     reset()
     before, began = peak(), time.perf_counter()
     try:
-        found = {"opened": list(read_file(path, how).shape), "frames": header(read_bytes(path), how).frames}
+        found = {"opened": list(read_file(path, how).shape), "frames": info(read_bytes(path), how).frames}
     except Unreadable as error:
         found = {"refused": str(error)}
     return {**found, "seconds": round(time.perf_counter() - began, 3), "megabytes": round((peak() - before) / 1e6)}

@@ -16,7 +16,7 @@ from PIL import Image
 from twoviews.base import draws as rng
 from twoviews.base.errors import UserError
 from twoviews.sources.config import ReadConfig, Reading
-from twoviews.sources.decode import decode, from_array, header
+from twoviews.sources.decode import decode, from_array, info
 from twoviews.sources.errors import Unreadable
 from twoviews.sources.files import Files
 from twoviews.sources.loader import Loader
@@ -350,7 +350,7 @@ def test_jpegs_are_pillows(orientation, mode):
     file = io.BytesIO()
     photo((37, 52), 3).convert(mode).save(file, "JPEG", exif=exif, quality=90)
     whole = ImageOps.exif_transpose(Image.open(io.BytesIO(file.getvalue())))
-    found = header(file.getvalue())
+    found = info(file.getvalue())
     assert (found.height, found.width) == (whole.height, whole.width)
     for channels, mode in ((3, "RGB"), (1, "L")):
         want = from_array(np.asarray(whole.convert(mode)), Reading(channels))

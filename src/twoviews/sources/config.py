@@ -18,7 +18,7 @@ AUTO, DATA = "auto", "data"
 class Reading:
     """How the bytes of a picture file become uint8: `channels` 1 (gray), 3 (RGB) or up to 16 of the file's own.
 
-    `range` is what becomes 0 … 255 of values that are no bytes: `auto` (their type's range), `data` (each picture's own), or LOW:HIGH.
+    `range` is what becomes 0 … 255 of values of more than 8 bits, in every format alike: `auto` (their type's range), `data` (each picture's own), or LOW:HIGH.
     """
 
     channels: int = 3
@@ -57,7 +57,9 @@ class ReadConfig(Checked):
     truncated: bool = setting(False, "take pictures whose file ends too early, as far as they go")
     max_pixels: int = setting(MAX_PIXELS, "pictures of more pixels are refused as decompression bombs")
     range: str = setting(
-        AUTO, "what becomes 0 to 255 of pictures with more than 8 bits: auto (their type's range), data (each picture's own), or LOW:HIGH"
+        AUTO,
+        "what becomes 0 to 255 of values with more than 8 bits, in every format: auto (their type's range), data (each picture's own), or LOW:HIGH; "
+        "8 bits stay as they are",
     )
     path_column: str = setting("", "column of a list that holds the paths; none: path, file, filename, image …")
     label_column: str = setting("", "column of labels in a list or a table; none: label, class …")

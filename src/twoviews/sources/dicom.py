@@ -8,6 +8,7 @@ import numpy as np
 
 from .config import Reading
 from .errors import Unreadable
+from .info import PictureInfo
 from .scientific import shape_of
 
 MAGIC = b"DICM"
@@ -67,3 +68,9 @@ def _dataset(data: bytes):
         return pydicom.dcmread(io.BytesIO(data))
     except Exception as error:  # it raises whatever its parsers meet
         raise Unreadable(f"a DICOM that cannot be read: {error}") from error
+
+
+def dicom_info(data: bytes, how: Reading) -> PictureInfo:
+    """The description of a DICOM by its header."""
+    height, width, channels = dicom_shape(data, how)
+    return PictureInfo("pydicom", height, width, stored=(height, width), channels=channels, photometric="rgb" if channels == 3 else "gray")

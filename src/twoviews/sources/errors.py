@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..base.errors import TwoviewsError
 
+INSTALL = "uv pip install 'twoviews[scientific]'"
+
 
 class Unreadable(TwoviewsError):
     """One picture that cannot be read; the message is the reason."""
@@ -24,6 +26,8 @@ def reason(data: bytes) -> str:
         return "not a picture but a zip archive"
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
         return "HEIC needs pillow-heif: uv pip install 'twoviews[heif]'"
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "JPEG XL, which the decoders here do not read: convert it, to PNG for example"
     if data.startswith(b"\xff\xd8"):
         bits = _jpeg_bits(data)
         return f"a JPEG of {bits} bits a sample, which the decoders here do not read" if bits not in (None, 8) else "a damaged JPEG"

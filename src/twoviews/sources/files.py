@@ -21,14 +21,16 @@ from ..base.console import track
 from ..base.errors import UserError
 from ..base.files import write_whole
 from .config import ReadConfig, Reading
-from .decode import Header, decode, header, read_bytes
+from .decode import decode, info, read_bytes
 from .errors import Unreadable
+from .info import PictureInfo
 from .source import Encoded
 
 SUFFIXES = frozenset(
     (
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif",
-        ".heic", ".heif", ".npy", ".dcm",
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".btf", ".tf8", ".svs", ".lsm",
+        ".qptiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".avif", ".heic", ".heif", ".hif", ".tga",
+        ".psd", ".ico", ".icns", ".qoi", ".dds", ".sgi", ".pcx", ".npy", ".dcm", ".dicom",
     )
 )  # fmt: skip
 FULL = 100_000  # files up to which each is decoded once before a run, and its size in bytes is part of the fingerprint
@@ -145,13 +147,14 @@ def check(source: Encoded, config: ReadConfig) -> Looked:
     if depth == "none":
         return Looked(np.arange(n), [], [])
 
-    def one(index: int) -> Header | str:
+    def one(index: int) -> PictureInfo | str:
         try:
             if depth == "header":
-                return header(source.path(index) if isinstance(source, Files) else source.bytes(index), how)
+                return info(source.path(index) if isinstance(source, Files) else source.bytes(index), how)
             data = source.bytes(index)
-            height, width = decode(data, how).shape[1:]
-            return Header(height, width, header(data, how).frames)
+            found = info(data, how)
+            decode(data, how, found=found)
+            return found
         except Unreadable as error:
             return str(error)
 
@@ -165,7 +168,7 @@ def check(source: Encoded, config: ReadConfig) -> Looked:
         for start in track(starts, "checking pictures", len(starts)):
             ids = np.arange(start, min(start + CHUNK, n))
             found = list(pool.map(one, ids.tolist()))
-            fine = np.array([isinstance(f, Header) for f in found])
+            fine = np.array([isinstance(f, PictureInfo) for f in found])
             good.append(ids[fine])
             for index, f in zip(ids.tolist(), found, strict=True):
                 if isinstance(f, str):

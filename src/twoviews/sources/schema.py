@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .choose import AUXILIARY, IMAGES, rank
-from .decode import header
+from .decode import info
 from .errors import Unreadable
 
 FIRST = 8  # rows that are looked at where a column's name does not say that it holds images
@@ -84,7 +84,7 @@ def _begins_with_image(file: str, name: str, filesystem: Any) -> bool:
         for batch in opened.iter_batches(FIRST, columns=[name]):
             first = next((value for value in batch.column(0).to_pylist() if value), None)
             try:
-                return first is not None and bool(header(first))
+                return first is not None and bool(info(first))
             except Unreadable:
                 return False
     return False

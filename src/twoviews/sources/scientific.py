@@ -1,35 +1,26 @@
-"""Pictures that Pillow does not know: NumPy's .npy, TIFF with other channels than RGB. Bytes → array (H, W, C) of the file's own type.
+"""Pictures that Pillow does not know or not in full: NumPy's .npy, netpbm of more than 8 bits and PFM; and the limits that hold for every reader.
 
-None of these readers runs code that a file brings: arrays of objects are refused, and sizes are looked at before memory is taken.
+Nothing here runs code that a file brings: arrays of objects are refused, and sizes are looked at before memory is taken.
 """
 
 from __future__ import annotations
 
 import io
-import logging
 import math
+import re
 import warnings
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .config import MAX_CHANNELS, Reading
 from .errors import Unreadable
+from .info import PictureInfo, type_range
 
-NPY, TIFF = b"\x93NUMPY", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PACKED = 2000  # times that pixels may be packed, about what deflate reaches at best
-Reader = Callable[[bytes, Reading], np.ndarray]
-
-
-def reader(data: bytes) -> Reader | None:
-    """Who reads these bytes, if they are none of Pillow's."""
-    return npy if data.startswith(NPY) else None
-
-
-def is_tiff(data: bytes) -> bool:
-    """Whether these bytes begin like a TIFF or BigTIFF."""
-    return data[:4] in TIFF
+NPY = b"\x93NUMPY"
+GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
+NETPBM = re.compile(rb"P([2356Ff])%b(\d+)%b(\d+)%b([+-]?[\d.]+)\s" % (GAP, GAP, GAP))
+LONGEST = 65_536  # bytes in which a netpbm header with its remarks must end
 
 
 def shape_of(shape: tuple[int, ...], how: Reading) -> tuple[int, int, int]:
@@ -51,65 +42,77 @@ def refuse_bomb(pixels: int, how: Reading) -> None:
         raise Unreadable(f"more than {how.max_pixels:,} pixels: refused as a decompression bomb (--max-pixels)")
 
 
-def npy_shape(data: bytes, how: Reading) -> tuple[int, int, int]:
-    """(height, width, channels) by the header of a .npy."""
+def npy_info(data: bytes, how: Reading) -> PictureInfo:
+    """The description of a .npy of shape (H, W) or (H, W, C) by its header."""
     file = io.BytesIO(data)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    warnings.filterwarnings("ignore", module=__name__)  # remarks on old headers; what matters is an error
     version = np.lib.format.read_magic(file)
     if version not in read:
         raise Unreadable(f"a .npy of version {version}")
-    shape, _, dtype = read[version](file)
-    if dtype.hasobject:
+    with warnings.catch_warnings(action="ignore"):  # remarks on old headers; what matters is an error
+        shape, _, kind = read[version](file)
+    if kind.hasobject:
         raise Unreadable("holds Python objects (a pickle), which are never read")
-    if dtype.kind not in "buif":
-        raise Unreadable(f"holds {dtype}, which are no pixels")
-    if len(data) - file.tell() < math.prod(shape) * dtype.itemsize:
-        raise Unreadable(f"truncated: {len(data) - file.tell():,} of {math.prod(shape) * dtype.itemsize:,} bytes of pixels")
-    return shape_of(shape, how)
+    if kind.kind not in "buif":
+        raise Unreadable(f"holds {kind}, which are no pixels")
+    if len(data) - file.tell() < math.prod(shape) * kind.itemsize:
+        raise Unreadable(f"truncated: {len(data) - file.tell():,} of {math.prod(shape) * kind.itemsize:,} bytes of pixels")
+    return _array_info(shape_of(shape, how), kind, 8 * kind.itemsize)
 
 
-def npy(data: bytes, how: Reading) -> np.ndarray:
-    """A .npy of shape (H, W) or (H, W, C)."""
-    shape = npy_shape(data, how)
-    return np.load(io.BytesIO(data), allow_pickle=False).reshape(shape)
+def npy(data: bytes, found: PictureInfo) -> np.ndarray:
+    """The pixels of a .npy, (H, W, C)."""
+    return np.load(io.BytesIO(data), allow_pickle=False).reshape(*found.stored, found.channels)
 
 
-def tiff(data: bytes, how: Reading) -> np.ndarray:
-    """The first page of a TIFF with all its channels, interleaved or plane by plane."""
-    page, shape = _page(data), tiff_shape(data, how)
-    array = page.asarray()
-    if page.planarconfig == 2 and array.ndim == 3:
-        array = array.transpose(1, 2, 0)
-    return array.reshape(shape)
+def is_netpbm(data: bytes) -> bool:
+    """Whether these bytes begin like a picture of netpbm's that may have more than 8 bits."""
+    return data[:2] in (b"P2", b"P3", b"P5", b"P6", b"PF", b"Pf") and data[2:3].isspace()
 
 
-def tiff_shape(data: bytes, how: Reading) -> tuple[int, int, int]:
-    """(height, width, channels) by the header of a TIFF. Raises Unreadable for more pixels than its bytes can hold."""
-    page = _page(data)
-    if page.imagedepth > 1:
-        raise Unreadable("holds a volume, not a picture")
-    return shape_of((page.imagelength, page.imagewidth, page.samplesperpixel), how)
+def netpbm_info(data: bytes, how: Reading) -> PictureInfo | None:
+    """The description of a .pgm, .ppm or .pnm of more than 8 bits, or of a .pfm; None for others, which Pillow reads."""
+    header = NETPBM.match(data[:LONGEST])
+    if header is None or (header[1] not in b"Ff" and int(float(header[4])) <= 255):
+        return None
+    most = float(header[4])
+    shape = shape_of((int(header[3]), int(header[2]), 3 if header[1] in b"36F" else 1), how)
+    kind = np.dtype(np.float32 if header[1] in b"Ff" else np.uint16)
+    if kind == np.uint16 and most > 65535:
+        raise Unreadable(f"a netpbm picture whose largest value is {most:.0f}; 65535 is the most there may be")
+    held = len(data) - header.end()
+    least = math.prod(shape) * (2 if header[1] in b"23" else kind.itemsize)  # in text, a digit and a space
+    if held < least - 1:
+        raise Unreadable(f"truncated: {held:,} of {least:,} bytes of pixels")
+    found = _array_info(shape, kind, 8 * kind.itemsize)
+    return found if kind == np.float32 else replace(found, range=(0.0, most), bits=int(most).bit_length())
 
 
-def _page(data: bytes):
-    try:
-        import tifffile
-    except ImportError as error:
-        raise Unreadable("this kind of TIFF needs tifffile: uv pip install 'twoviews[scientific]'") from error
-    _refuse_hollow(data)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is an error
-    return tifffile.TiffFile(io.BytesIO(data)).pages.first
+def netpbm(data: bytes, found: PictureInfo) -> np.ndarray:
+    """The pixels of a picture that `netpbm_info` described, (H, W, C)."""
+    header = NETPBM.match(data[:LONGEST])
+    assert header is not None
+    shape = (*found.stored, found.channels)
+    if header[1] in b"23":
+        words = re.sub(rb"#[^\r\n]*", b"", data[header.end() :]).split(maxsplit=math.prod(shape))[: math.prod(shape)]
+        if len(words) < math.prod(shape):
+            raise Unreadable(f"truncated: {len(words):,} of {math.prod(shape):,} values")
+        return np.array(words).astype(np.uint16).reshape(shape)
+    kind = ">u2" if header[1] in b"56" else "<f4" if header[4].startswith(b"-") else ">f4"
+    array = np.frombuffer(data, kind, math.prod(shape), header.end()).reshape(shape)
+    return array[::-1] if header[1] in b"Ff" else array  # a .pfm begins with its lowest row
 
 
-def _refuse_hollow(data: bytes) -> None:
-    """By Pillow's reader of tags: tifffile took 11 GB for 290 bytes that declare 155 million pixels."""
-    start = data[:16] if data[2:3] in b"+" or data[3:4] in b"+" else data[:8]
-    tags = ImageFileDirectory_v2(start)
-    file = io.BytesIO(data)
-    file.seek(tags.next)  # type: ignore[attr-defined]
-    tags.load(file)
-    bits = np.max(tags.get(258, 1))
-    declared = int(tags[256]) * int(tags[257]) * int(tags.get(277, 1)) * int(bits) // 8
-    if declared > len(data) * (PACKED if tags.get(259, 1) != 1 else 1):
-        raise Unreadable(f"truncated: it declares {declared:,} bytes of pixels, and holds {len(data):,}")
+def _array_info(shape: tuple[int, int, int], kind: np.dtype, bits: int) -> PictureInfo:
+    height, width, channels = shape
+    return PictureInfo(
+        "numpy",
+        height,
+        width,
+        stored=(height, width),
+        channels=channels,
+        dtype=str(kind),
+        photometric="",
+        range=type_range(kind),
+        bits=bits,
+    )

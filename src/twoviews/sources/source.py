@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..base.errors import UserError
 from .config import Reading
-from .decode import decode, header
+from .decode import decode, info
 from .errors import Unreadable
 
 
@@ -84,7 +84,7 @@ class Encoded:
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of the whole picture."""
-        found = header(self.bytes(index), self.how)
+        found = info(self.bytes(index), self.how)
         return found.height, found.width
 
     def read(self, index: int, shrink: float = 1.0) -> Tensor:
@@ -98,7 +98,7 @@ class Picture:
 
     def __init__(self, source: ImageSource, index: int):
         self.source, self.index = source, index
-        self.whole = self.data = None
+        self.whole = self.data = self.found = None
         if not shrinks(source):
             self.whole = source.read(index)
         elif hasattr(source, "bytes"):
@@ -112,9 +112,10 @@ class Picture:
             return tuple(self.whole.shape[-2:])  # type: ignore[return-value]
         if self.data is None:
             return self.source.size(self.index)  # type: ignore[attr-defined]
-        with naming(self.source, self.index):
-            found = header(self.data, self.source.how)  # type: ignore[attr-defined]
-        return found.height, found.width
+        if self.found is None:
+            with naming(self.source, self.index):
+                self.found = info(self.data, self.source.how)  # type: ignore[attr-defined]
+        return self.found.height, self.found.width
 
     def read(self, shrink: float = 1.0) -> Tensor:
         """uint8 (C, H, W), smaller by up to `shrink` in each direction where that is faster."""
@@ -123,7 +124,7 @@ class Picture:
         if self.data is None:
             return self.source.read(self.index, shrink)  # type: ignore[call-arg]
         with naming(self.source, self.index):
-            return decode(self.data, self.source.how, shrink)  # type: ignore[attr-defined]
+            return decode(self.data, self.source.how, shrink, self.found)  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

@@ -162,13 +162,14 @@ def _parts(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
 def _align(pictures: Pictures) -> None:
     """Number the classes of all parts as the training part does, so that one name is one number; those that it lacks come behind."""
     first = pictures.splits.get(TRAIN)
-    if first is None or first.labels is None:
+    if first is None or not len(first.classes):
         return
+    known = {name: i for i, name in enumerate(first.classes)}
     for source in pictures.splits.values():
         if isinstance(source, (Files, Small)) and source.labels is not None and list(source.classes) != list(first.classes):
-            classes = [*first.classes, *(name for name in source.classes if name not in set(first.classes))]
-            number = np.array([*(classes.index(name) for name in source.classes), -1], np.int64)
-            source.labels, source.classes = number[source.labels], classes
+            own = known | {name: len(known) + i for i, name in enumerate(name for name in source.classes if name not in known)}
+            number = np.array([*(own[name] for name in source.classes), -1], np.int64)  # no label, -1, stays none
+            source.labels, source.classes = number[source.labels], list(own)
 
 
 def _add(pictures: Pictures, split: str, source: Encoded, config: ReadConfig, in_memory: bool) -> None:
