@@ -11,7 +11,7 @@ from . import labels as of_labels
 from .choose import LABELS, column, rank, several, took
 from .config import ReadConfig, Reading
 from .names import HUB
-from .parts import split_by_part
+from .parts import ALL, split_by_part
 from .schema import image_columns, is_label
 from .source import Encoded
 from .table import Rows, tables
@@ -58,7 +58,7 @@ def hub(spec: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
             found = datasets.load_dataset(name)
     except (OSError, ValueError, RuntimeError, ConnectionError, DatasetsError) as error:
         raise UserError(f"{spec} cannot be opened: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
-    return mapped(spec, found if isinstance(found, dict) else {"all": found}, how, config)
+    return mapped(spec, found if isinstance(found, dict) else {ALL: found}, how, config)
 
 
 def mapped(spec: str, splits: Mapping[Any, Any], how: Reading, config: ReadConfig) -> dict[str, Encoded]:
@@ -124,7 +124,7 @@ def _labels_of(split: str, data: Any, label: str) -> of_labels.Column:
     feature = data.features[label]
     names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None) or ()
     values = data.select_columns([label]).with_format("arrow")[:].column(0)
-    return of_labels.Column(f"the split {split}", label, len(data), values, names)
+    return of_labels.Column("the set" if split == ALL else f"the split {split}", label, len(data), values, names)
 
 
 def _streamed(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
