@@ -14,9 +14,10 @@ from PIL import Image
 
 import twoviews as tv
 from twoviews.evaluate import labels as labelling
+from twoviews.evaluate import protocol
 from twoviews.evaluate.config import Amount, EvalConfig, amount
 from twoviews.evaluate.intervals import over_seeds, summary, wilson
-from twoviews.evaluate.linear import choose_l2, lbfgs
+from twoviews.evaluate.linear import FIXED, choose_l2, lbfgs
 from twoviews.evaluate.protocol import evaluate
 from twoviews.evaluate.subjects import Named, histogram, named
 from twoviews.nets.encoder import adopt, encoder, save_encoder
@@ -75,6 +76,35 @@ def test_the_strength_is_one_of_the_papers_and_depends_on_the_labels_only():
     assert l2 in L2
     noise = choose_l2(torch.randn(200, 10, generator=torch.Generator().manual_seed(1)), y, 4, 0)
     assert noise > l2, "where there is nothing to learn the strongest is taken"
+
+
+def test_the_strength_is_chosen_on_the_validation_part_where_there_is_one():
+    x, y = blobs(spread=3.0)
+    held = blobs(n=80, spread=3.0)
+    l2 = lbfgs(x, y, x, 4, 0)[1]
+    assert lbfgs(x, y, x, 4, 0, held)[1] == lbfgs(x, y, x, 4, 1, held)[1], "no draw decides"
+    assert lbfgs(x, y, x, 4, 0, (held[0], held[1].roll(1)))[1] > l2, (
+        "labels of the validation part that nothing explains ask for the strongest"
+    )
+    few = torch.cat([torch.nonzero(y == number)[:3, 0] for number in range(4)])  # too few to be divided
+    assert lbfgs(x[few], y[few], x, 4, 0)[1] == FIXED
+    assert lbfgs(x[few], y[few], x, 4, 0, (held[0], held[1].roll(1)))[1] > FIXED
+
+
+def test_linear_chooses_on_the_validation_part_and_tests_on_the_test_part(tmp_path, monkeypatch):
+    held = []
+    monkeypatch.setattr(protocol, "lbfgs", lambda *args: (held.append(args[5] and len(args[5][1])), lbfgs(*args))[1])
+    for part, count in (("train", 24), ("val", 9), ("test", 6)):
+        for n in range(count):
+            folder = tmp_path / part / "abc"[n % 3]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(colored(count, seed=count).images[n].permute(1, 2, 0).numpy()).save(folder / f"{n}.png")
+    result = tv.linear("untrained:convnet", tmp_path, size=16, labels=("all", "2"), seeds=1, baselines=("none",), workers=0)
+    assert held == [9, None]
+    assert [row["tested"] for row in result.rows] == [6, 6]
+    assert "on the val part (9 images) where all labels are used" in result.about["protocol"]
+    tested = tv.knn("untrained:convnet", tmp_path, size=16, seeds=1, baselines=("none",), workers=0, test_on="val")
+    assert (tested.rows[0]["tested"], tested.about["tested_on"]) == (9, "the set's own val part (9 pictures)")
 
 
 def test_scale_and_shift_of_h_do_not_matter():

@@ -83,6 +83,7 @@ TWO = [("a.png", "x"), ("p.png", "y")]
         "semicolons and decimal commas": ("path;label;score\na.png;x;0,5\np.png;y;1,5\n", TWO),
         "semicolons within quotes": ('"path";"label"\n"a.png";"x;1"\n"p.png";"y"\n', [("a.png", "x;1"), ("p.png", "y")]),
         "tabs": ("path\tlabel\na.png\tx\np.png\ty\n", TWO),
+        "Excel's own line": ("sep=;\r\npath;label\r\na.png;x\r\np.png;y\r\n", TWO),
         "pipes": ("path|label\na.png|x\np.png|y\n", TWO),
         "tabs and commas": ("path\tlabel\nb,c.png\tx\np.png\ty\n", [("b,c.png", "x"), ("p.png", "y")]),
         "spaces": ('path, label\na.png, "x"\n p.png, y \n', TWO),
@@ -163,6 +164,11 @@ def test_parts_of_a_list_are_read_as_everywhere(folder):
     with pytest.raises(UserError, match=r"row 1 is of the split '1'.*--parts none"):
         read(folder / "list.csv", split_column="fold")
     assert list(read(folder / "list.csv", split_column="fold", parts=("none",)).splits) == ["all"]
+    (folder / "list.csv").write_text("path,label,part\na.png,x,hand\np.png,y,foot\n")  # parts of a body
+    assert named(read(folder / "list.csv").training) == TWO
+    (folder / "list.csv").write_text("path,label\na.png,x\np.png,y\n")
+    with pytest.raises(UserError, match="has no column that says what is which part"):
+        read(folder / "list.csv", parts=("train=x",))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
@@ -351,6 +357,19 @@ def test_parts_by_a_column_of_a_table_with_images(tmp_path):
     }  # fmt: skip
 
 
+def test_a_split_column_that_is_asked_for_goes_before_the_names_of_files(tmp_path):
+    for n, name in enumerate(("train-0", "extra-0")):
+        write(tmp_path / f"{name}.parquet", {"image": pictures(2, first=2 * n), "split": ["train", "test"], "fold": [1, 2]})
+    found = read(tmp_path)
+    assert {part: first_reds(source) for part, source in found.splits.items()} == {"train": [0], "test": [1]}
+    assert list(found.training.beside) == ["1 file extra"]
+    for options in ({"split_column": "split"}, {"split_column": "fold", "parts": ("train=1", "test=2")}):
+        found = read(tmp_path, **options)
+        assert {part: first_reds(source) for part, source in found.splits.items()} == {"train": [2, 0], "test": [3, 1]}
+    found = read(tmp_path, parts=("test=extra",))
+    assert {part: first_reds(source) for part, source in found.splits.items()} == {"train": [0, 1], "test": [2, 3]}
+
+
 def test_files_of_no_part_beside_parts_are_told(tmp_path):
     for name in ("train-0", "test-0", "extra-0", "extra-1"):
         write(tmp_path / f"{name}.parquet", {"image": pictures(1)})
@@ -413,6 +432,7 @@ LISTS = {
     "large_string": lambda p: {"Path": pa.array(p, pa.large_string()), "Label": ["a", "b"]},
     "bytes": lambda p: {"path": pa.array([os.fsencode(x) for x in p]), "label": ["a", "b"]},
     "nested beside": lambda p: {"path": p, "label": ["a", "b"], "meta": [{"k": 1}] * 2, "boxes": [[1.0]] * 2},
+    "structs called as labels": lambda p: {"path": p, "category": [{"k": 1}] * 2, "target": ["a", "b"]},
     "a thumbnail beside": lambda p: {"path": p, "label": ["a", "b"], "thumbnail": pictures(2)},
 }
 
@@ -473,6 +493,13 @@ def test_columns_of_hf_sets(saved):
     assert list(found.training.beside) == ["1 row of the split extra"]
     assert found.training.remarks[0] == "images: the column 'image' of 'mask', 'image' (--image-column chooses)"
     assert first_reds(read(spec, image_column="mask").training) == [1, 2, 3]
+
+
+def test_bytes_of_hf_sets_are_images(saved):
+    spec = saved(
+        {"train": {"img": [png(3), png(4)], "label": ["a", "b"]}}, img=lambda d: d.Value("binary"), label=lambda d: d.Value("string")
+    )
+    assert first_reds(read(spec).training) == [3, 4]
 
 
 def test_several_labels_an_image_of_hf_sets(saved):

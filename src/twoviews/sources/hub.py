@@ -11,8 +11,8 @@ from . import labels as of_labels
 from .choose import LABELS, column, rank, several, took
 from .config import ReadConfig, Reading
 from .names import HUB
-from .parts import split_by_part
-from .schema import is_label
+from .parts import ALL, split_by_part
+from .schema import image_columns, is_label
 from .source import Encoded
 from .table import Rows, tables
 
@@ -58,7 +58,7 @@ def hub(spec: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
             found = datasets.load_dataset(name)
     except (OSError, ValueError, RuntimeError, ConnectionError, DatasetsError) as error:
         raise UserError(f"{spec} cannot be opened: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
-    return mapped(spec, found if isinstance(found, dict) else {"all": found}, how, config)
+    return mapped(spec, found if isinstance(found, dict) else {ALL: found}, how, config)
 
 
 def mapped(spec: str, splits: Mapping[Any, Any], how: Reading, config: ReadConfig) -> dict[str, Encoded]:
@@ -85,9 +85,9 @@ def mapped(spec: str, splits: Mapping[Any, Any], how: Reading, config: ReadConfi
 
 
 def _joined(spec: str, splits: list[Any], image: str) -> Any:
-    from datasets import Image, concatenate_datasets
+    from datasets import concatenate_datasets
 
-    if absent := next((data for data in splits if not isinstance(data.features.get(image), Image)), None):
+    if absent := next((data for data in splits if image not in data.features), None):
         raise UserError(f"{spec}: the split {absent.split} has no column {image!r} of images; it has {', '.join(absent.features)}")
     return splits[0] if len(splits) == 1 else concatenate_datasets([data.select_columns([image]) for data in splits])
 
@@ -96,7 +96,7 @@ def _image(spec: str, features: Mapping[str, Any], config: ReadConfig) -> tuple[
     """The column of images, and the remark on it. Raises UserError where there is none."""
     from datasets import Image
 
-    names = [name for name, feature in features.items() if isinstance(feature, Image)]
+    names = [name for name, feature in features.items() if isinstance(feature, Image)] or image_columns(features.arrow_schema)  # type: ignore[attr-defined]
     if not names:
         raise UserError(f"{spec} has no column of pictures; it has {', '.join(f'{n} ({type(f).__name__})' for n, f in features.items())}")
     chosen = column(spec, names, config.image_column, (), "image") or min(names, key=rank)
@@ -124,7 +124,7 @@ def _labels_of(split: str, data: Any, label: str) -> of_labels.Column:
     feature = data.features[label]
     names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None) or ()
     values = data.select_columns([label]).with_format("arrow")[:].column(0)
-    return of_labels.Column(f"the split {split}", label, len(data), values, names)
+    return of_labels.Column("the set" if split == ALL else f"the split {split}", label, len(data), values, names)
 
 
 def _streamed(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
@@ -138,4 +138,4 @@ def _streamed(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]
         files = sorted(filesystem.glob(f"{root}/**/*.parquet"))
     if not files:
         raise UserError(f"hf:{name} holds no Parquet files, and only these can be streamed: leave --streaming away")
-    return tables(files, root, how, config, large=True, filesystem=filesystem)
+    return tables(files, root, how, config, config.parts, large=True, filesystem=filesystem)

@@ -20,7 +20,7 @@ from .choose import LABELS, PATHS, SPLIT, column, several, tidy, took
 from .config import ReadConfig, Reading
 from .files import SUFFIXES, Files
 from .parts import ALL, NONE, part_of, split_by_part
-from .schema import image_columns, is_paths, read_schema
+from .schema import image_columns, is_label, is_paths, read_schema
 from .text import read_lines, read_table, readable
 
 USUAL = frozenset((*PATHS, *LABELS, *SPLIT))
@@ -91,12 +91,15 @@ def read_rows(path: Path, config: ReadConfig, path_column: str = "") -> Rows:
     """A list as it is written. Raises UserError for one without paths, or that cannot be read."""
     remarks: list[str] = []
     if path.suffix.lower() == ".parquet":
-        of_path, of_label, of_split = chosen = _chosen(path, _schema(path).names, config, path_column)
+        schema = _schema(path)
+        fit = [field.name for field in schema if is_label(field.type) or is_paths(field.type)]
+        of_path, of_label, of_split = chosen = _chosen(path, schema.names, fit, config, path_column)
         columns, labels = _of_parquet(path, chosen)
     else:
         lines = path.suffix.lower() == ".jsonl"
         columns, remarks = (read_lines(path), []) if lines else read_table(path, USUAL | {tidy(name) for name in _asked(config)})
-        of_path, of_label, of_split = _chosen(path, list(columns), config, path_column)
+        fit = [name for name, values in columns.items() if not any(isinstance(v, dict) for v in values)]
+        of_path, of_label, of_split = _chosen(path, list(columns), fit, config, path_column)
         labels = _of_text(path, of_label, columns.get(of_label, []))
     paths = [os.fsdecode(p) if isinstance(p, bytes) else "" if p is None else str(p) for p in columns[of_path]]
     empty = next((n for n, p in enumerate(paths) if not p), None)
@@ -105,8 +108,10 @@ def read_rows(path: Path, config: ReadConfig, path_column: str = "") -> Rows:
     paths = [_there(path.parent, p) for p in paths]
     if config.root_only:
         _refuse_outside(path, paths)
-    remarks += [took(name, what) for name, what in ((of_path, "paths"), (of_label, "labels"), (of_split, "parts")) if name]
     splits = ["" if v is None else readable(str(v)).strip() for v in columns[of_split]] if of_split else None
+    if tidy(of_split) in SPLIT[1:] and not (config.split_column or config.parts or any(part_of(value) for value in set(splits or ()))):
+        of_split, splits = "", None  # a `part` of a body, a `set` of cards
+    remarks += [took(name, what) for name, what in ((of_path, "paths"), (of_label, "labels"), (of_split, "parts")) if name]
     return Rows(paths, dataclasses.replace(labels, count=len(paths)), splits, remarks)
 
 
@@ -114,8 +119,8 @@ def _asked(config: ReadConfig) -> list[str]:
     return [name for name in (config.path_column or config.image_column, config.label_column, config.split_column) if name]
 
 
-def _chosen(path: Path, names: list[str], config: ReadConfig, path_column: str) -> tuple[str, str, str]:
-    """The columns of paths, labels and splits; "" for those that there are not."""
+def _chosen(path: Path, names: list[str], fit: list[str], config: ReadConfig, path_column: str) -> tuple[str, str, str]:
+    """The columns of paths, labels and splits; "" for those that there are not. Of `fit` are those that nobody asked for."""
     try:
         of_path = column(path, names, config.path_column or config.image_column or path_column, PATHS, "path", needed=True)
     except UserError:
@@ -125,8 +130,12 @@ def _chosen(path: Path, names: list[str], config: ReadConfig, path_column: str) 
         raise UserError(
             f"{path} has no line of column names: its first is already an image ({first!r}). Put path,label or the like above it"
         ) from None
-    rest = [name for name in names if name != of_path]
-    return of_path, column(path, rest, config.label_column, LABELS, "label"), column(path, rest, config.split_column, SPLIT, "split")
+    rest = [name for name in fit if name != of_path]
+    label, split = (
+        column(path, names if asked else rest, asked, usual, what)
+        for asked, usual, what in ((config.label_column, LABELS, "label"), (config.split_column, SPLIT, "split"))
+    )
+    return of_path, label, split
 
 
 def _of_text(path: Path, name: str, values: Sequence) -> of_labels.Column:
@@ -184,9 +193,11 @@ def _files(where: Path, root: Path, lists: Sequence[tuple[str, Rows]], how: Read
     """The files of some lists by part; each list's paths are below the folder that stands with it, below `root`."""
     paths = [name if not folder else f"{folder}/{name}" for folder, rows in lists for name in rows.paths]
     splits = [value for _, rows in lists for value in rows.splits or [""] * len(rows.paths)]
+    if config.parts and list(config.parts) != [NONE] and not any(splits):
+        raise UserError(f"{where} has no column that says what is which part: --parts goes by its values, and --split-column names it")
     found = of_labels.numbered([rows.labels for _, rows in lists])
     labels = found.of(range(len(lists)))
-    parts, beside = by_values(where, splits, config) if any(splits) else ({ALL: np.arange(len(paths))}, [])
+    parts, beside = by_values(where, splits, config) if any(splits) or config.parts else ({ALL: np.arange(len(paths))}, [])
     missing = (
         "" if found.why or labels is not None else f"{where} has no column of labels that is called as usual (--label-column names one)"
     )
@@ -203,6 +214,8 @@ def _files(where: Path, root: Path, lists: Sequence[tuple[str, Rows]], how: Read
 def by_values(where: Path, splits: list[str], config: ReadConfig) -> tuple[dict[str, np.ndarray], list[str]]:
     """The rows of each part, and what is said of those that are in none."""
     counts = Counter(splits)
+    if list(config.parts) == [NONE]:
+        return {ALL: np.arange(len(splits))}, []
     wrong = next((value for value in counts if value and part_of(value) is None), None)
     if wrong is not None and not config.parts and not any(part_of(value) for value in counts):
         row = splits.index(wrong) + 1

@@ -22,7 +22,7 @@ from .errors import Unreadable
 from .files import SUFFIXES
 from .listed import by_values
 from .names import series
-from .parts import ALL, part_of, split_by_part
+from .parts import ALL, NONE, part_of, split_by_part
 from .schema import found_images, image_columns, is_label, is_text, read_schema
 from .source import Encoded, part
 
@@ -33,6 +33,7 @@ GROUPS_BYTES = 1 << 30  # of row groups that a process holds at a time
 class Rows(Encoded):
     """Images in the rows of a table: the bytes of a file, its path, or both. Paths without bytes are looked for in `folders`; a kind says what a row is."""
 
+    files: Sequence[str] = ()
     folders: Sequence[Path] = ()
     root_only = False
 
@@ -70,7 +71,7 @@ class Table(Rows):
     """Images in memory as the bytes of their files."""
 
     def __init__(self, files: Sequence[Path], columns: Sequence[pa.ChunkedArray], how: Reading):
-        self.how, self.columns = how, list(columns)
+        self.how, self.files, self.columns = how, list(map(str, files)), list(columns)
         self.bounds = np.cumsum([0, *map(len, columns)])
         digest = hashlib.sha256()
         for file, rows in zip(files, columns, strict=True):
@@ -165,16 +166,24 @@ def table(path: Path, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
     files = [path] if path.is_file() else parquet_files(path)
     large = sum(file.stat().st_size for file in files) > IN_MEMORY
     root = path.parent if path.is_file() else path
-    out = tables([str(file) for file in files], str(root), how, config, large=large)
+    split = _split_column(_schema(str(files[0]), None), config)
+    by_rows = split and (config.split_column or len(files) == 1)
+    out = tables([str(file) for file in files], str(root), how, config, (NONE,) if by_rows else config.parts, large=large)
     if path.is_dir() and (others := sum(1 for _ in path.rglob("*.parquet")) - len(files)) > 0:
         for source in out.values():
             source.beside = [*source.beside, f"{several(others, 'Parquet file')} without images"]
-    return _by_column(out, files, config, large) if list(out) == [ALL] else out
+    if list(out) != [ALL] or not split or (large and not config.split_column):
+        return out
+    return _by_column(out[ALL], split, config)
 
 
-def tables(files: Sequence[str], root: str, how: Reading, config: ReadConfig, *, large: bool, filesystem: Any = None) -> dict[str, Encoded]:
-    """Sources of Parquet files, by part. All of them give the same numbers to the same labels. `large`: read by row groups. Raises UserError."""
-    asked = () if config.split_column or len(files) == 1 else config.parts
+def tables(
+    files: Sequence[str], root: str, how: Reading, config: ReadConfig, asked: Sequence[str], *, large: bool, filesystem: Any = None
+) -> dict[str, Encoded]:
+    """Sources of Parquet files, by the parts that their names say, or `asked`. All of them give the same numbers to the same labels.
+
+    `large`: read by row groups. Raises UserError.
+    """
     called = {file: series(file.removeprefix(root).lstrip("/"), asked) for file in files}
     split = split_by_part(called.values(), asked, where=root, what="file")
     taken = {own: [file for file in files if called[file] in names] for own, names in split.parts.items()}
@@ -198,12 +207,8 @@ def tables(files: Sequence[str], root: str, how: Reading, config: ReadConfig, *,
             source = Groups(members, image, how, filesystem)
         else:
             source = Table([Path(file) for file in members], [read[file].column(image) for file in members], how)
-        source.labels, source.classes, source.no_labels = (
-            found.of([files.index(file) for file in members]),
-            found.classes,
-            found.why or missing,
-        )
-        source.remarks = remarks
+        source.labels, source.classes = found.of([files.index(file) for file in members]), found.classes
+        source.no_labels, source.remarks = found.why or missing, remarks
         source.beside = [f"{several(list(called.values()).count(name), 'file')} {name}" for name in split.left]
         source.folders = [Path(root), *dict.fromkeys(Path(file).parent for file in members)] if filesystem is None else []
         source.root_only = config.root_only
@@ -268,22 +273,21 @@ def _labels_in(file: str, schema: pa.Schema, label: str, read: pa.Table) -> of_l
     return of_labels.Column(file, label, len(read), values, of_labels.class_names(schema, label))
 
 
-def _by_column(out: dict[str, Encoded], files: Sequence[Path], config: ReadConfig, large: bool) -> dict[str, Encoded]:
-    """The parts of one source by a column of its rows: the one that is asked for, or a usual one that names parts."""
-    schemas = [_schema(str(file), None) for file in files]
-    plain = [field.name for field in schemas[0] if is_text(field.type)]
-    name = config.split_column or next((n for n in plain if tidy(n) in SPLIT), "")
-    if not name or (large and not config.split_column):
-        return out
-    absent = next((file for file, schema in zip(files, schemas, strict=True) if name not in schema.names), None)
-    if absent is not None:
-        raise UserError(f"{absent} has no column {name!r}; it has {', '.join(schemas[0].names)}")
-    values = [str(v or "").strip() for file in files for v in _read(str(file), [name], None).column(0).to_pylist()]
-    if not config.split_column and not any(part_of(value) for value in set(values)):
-        return out
-    rows, beside = by_values(files[0].parent, values, config)
+def _split_column(schema: pa.Schema, config: ReadConfig) -> str:
+    return config.split_column or next((field.name for field in schema if is_text(field.type) and tidy(field.name) in SPLIT), "")
+
+
+def _by_column(source: Encoded, name: str, config: ReadConfig) -> dict[str, Encoded]:
+    """The parts of one source by a column of its rows; one that nobody asked for counts where it names parts."""
+    assert isinstance(source, Rows)
+    for file in source.files:
+        column(file, _schema(file, None).names, name, SPLIT, "split")
+    values = ["" if v is None else str(v).strip() for file in source.files for v in _read(file, [name], None).column(0).to_pylist()]
+    if not (config.split_column or config.parts or any(part_of(value) for value in set(values))):
+        return {ALL: source}
+    rows, beside = by_values(Path(source.files[0]), values, config)
     parts: dict[str, Encoded] = {}
     for own, ids in rows.items():
-        parts[own] = part(out[ALL], ids)  # type: ignore[assignment]
-        parts[own].remarks, parts[own].beside = [*out[ALL].remarks, took(name, "parts")], beside
+        parts[own] = part(source, ids)  # type: ignore[assignment]
+        parts[own].remarks, parts[own].beside = [*source.remarks, took(name, "parts")], [*source.beside, *beside]
     return parts

@@ -34,7 +34,9 @@ def read_table(path: Path, usual: Collection[str]) -> tuple[dict[str, list[str]]
         text = text.replace("\r", "\n")
     csv.field_size_limit(max(len(text), csv.field_size_limit()))
     order = "\t,;|" if path.suffix.lower() == ".tsv" else DELIMITERS
-    delimiter = max(order, key=lambda d: _fits(text, d, usual))
+    said = re.match(r"sep=(.)\r?\n", text)  # Excel's own line
+    text = text[said.end() :] if said else text
+    delimiter = said[1] if said else max(order, key=lambda d: _fits(text, d, usual))
     rows = _rows(path, text, delimiter)
     if not rows:
         raise UserError(f"{path} is empty: a list has a line of column names and a line an image")
@@ -114,7 +116,7 @@ def _rows(path: Path, text: str, delimiter: str) -> list[list[str]]:
 
 
 def _columns(path: Path, rows: list[list[str]]) -> dict[str, list[str]]:
-    names = [name.strip() for name in rows[0]]
+    names = [readable(name).strip() for name in rows[0]]
     named = [name for name in names if name]
     if twice := next((name for i, name in enumerate(named) if name in named[:i]), None):
         raise UserError(f"{path} has two columns {twice!r}: give each a name of its own")

@@ -73,8 +73,9 @@ def open_set(name: str, config: ReadConfig, channels: int = 3) -> TransferSet:
 def _chosen_on(pictures: Pictures) -> ImageSource | None:
     """The validation part, where it has labels of the training part's classes."""
     found = pictures.validation
-    fits = found is not None and found.labels is not None and list(found.classes) == list(pictures.labelled.classes)
-    return found if fits and not (found.labels < 0).any() else None
+    if found is None or found.labels is None or list(found.classes) != list(pictures.labelled.classes):
+        return None
+    return None if (found.labels < 0).any() else found
 
 
 def held_out(source: ImageSource, share: float, *key: int | str) -> tuple[ImageSource, ImageSource]:
