@@ -5,11 +5,15 @@ In pipes and logs there are no bars and no colours: rich sees to that by itself.
 
 from __future__ import annotations
 
-import unicodedata
+import codecs
+import io
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .names import one_line, utf8
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,17 +27,25 @@ _held: list[str] = []
 @cache
 def err() -> Console:
     """The console for messages and progress (standard error)."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
+    return _console(True)
 
 
 @cache
 def out() -> Console:
     """The console for results (standard output)."""
-    from rich.console import Console
+    return _console(False)
 
-    return Console(highlight=False)
+
+def _console(stderr: bool) -> Console:
+    """A console that prints text as it is: names may hold what looks like markup or emoji codes, what steers a terminal, and bytes that are no UTF-8."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(plain(text), **options)
+
+    return Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def mute() -> None:
@@ -44,7 +56,7 @@ def mute() -> None:
 def say(message: str) -> None:
     """One message line on standard error; markup is not interpreted, so file names may hold anything."""
     _say_held()
-    err().print(plain(message), markup=False, soft_wrap=True)
+    err().print(message, soft_wrap=True)
 
 
 @contextmanager
@@ -84,10 +96,25 @@ def detail(message: str) -> None:
 
 def plain(text: str) -> str:
     """Text without what would steer a terminal: control characters, and those that turn the direction of writing, are shown as escapes."""
-    return "".join(
-        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in text
-    )
+    return "\n".join(map(one_line, text.split("\n")))
+
+
+def speak_any_text() -> None:
+    """Let standard output and error take any text: what their encoding does not hold is shown as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="twoviews-shown")
+
+
+def _show(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding does not hold, as `names.utf8` shows it or as the escape of the character."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    part = utf8(error.object[error.start : error.end])
+    return part.encode("ascii", "backslashreplace").decode(), error.end
+
+
+codecs.register_error("twoviews-shown", _show)
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

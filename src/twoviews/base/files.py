@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,17 +19,20 @@ from typing import IO, Any
 from safetensors import SafetensorError
 
 from .errors import RunError, UserError
+from .names import LONE, reachable, utf8
 
+LONGEST = 200  # bytes of a name that another part is to be put to: file systems take 255
 _HELD: set[IO] = set()  # the lock files that this process has open
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary path beside `path` (a file or a folder), sync it, and rename it into place.
+    """Let `write` fill a temporary path beside `path` (a file or a folder), sync it, and rename it into place. Any library can write there.
 
     Raises RunError when the disk refuses; what stood at `path` before is then unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    short = utf8(path.name).encode()[:LONGEST].decode(errors="ignore")
+    beside = reachable(path.with_name(f".{short}.{os.getpid()}.part"))
     try:
         write(beside)
         for file in beside.rglob("*") if beside.is_dir() else [beside]:
@@ -59,17 +63,35 @@ def sweep(*folders: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole."""
+    """Write a text file whole, in UTF-8; of names that are none, the bytes are shown as such."""
 
     def fill(part: Path) -> None:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(utf8(text), encoding="utf-8")
 
     write_whole(path, fill)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole, indented, with a closing newline."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, to_json(value, indent=2) + "\n")
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """JSON that every reader takes: UTF-8 with the bytes of names that are none shown as such, `\\xe4`, and no NaN or infinity.
+
+    `options` are those of `json.dumps`. Raises ValueError for a figure that is not finite: where it arises it is to become None, with the reason.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+    return LONE.sub(lambda found: utf8(found[0]).replace("\\", "\\\\"), text)
+
+
+def finite(value: Any) -> Any:
+    """A value with None in place of each float that is not finite."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import shutil
@@ -12,9 +13,10 @@ from typing import Any
 
 from . import processes
 from .errors import UserError
-from .files import locked, read_json, sweep, write_json
+from .files import locked, read_json, sweep, to_json, write_json
 
 SETTINGS, DONE = "work.json", "result.json"
+LONGEST = 100  # bytes of a name, as others are put to it
 
 
 class Work:
@@ -39,8 +41,11 @@ class Work:
 
 
 def slug(text: str) -> str:
-    """A name for a folder or file: letters, digits, dots and dashes."""
-    return re.sub(r"[^\w.]+", "-", text.replace("%", "percent")).strip("-").lower()
+    """A name for a folder or file: letters, digits, dots and dashes; a long one is cut, with a hash of the whole."""
+    name = re.sub(r"[^\w.]+", "-", text.replace("%", "percent")).strip("-").lower()
+    if len(name.encode()) <= LONGEST:
+        return name
+    return f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def refuse_foreign(path: Path) -> None:
@@ -63,7 +68,7 @@ def working(path: Path, verb: str, settings: dict[str, Any]) -> Iterator[Work]:
 def _claim(path: Path, settings: dict[str, Any], held: contextlib.ExitStack) -> None:
     held.enter_context(locked(path))
     sweep(path)
-    settings = json.loads(json.dumps(settings))  # as it will be read again
+    settings = json.loads(to_json(settings))  # as it will be read again
     if not (path / SETTINGS).is_file():
         write_json(path / SETTINGS, settings)
         return

@@ -243,7 +243,7 @@ def show(health: Health) -> None:
             out().print(table)
     table = Table(box=None, pad_edge=False, title="extras", title_justify="left", show_header=False)
     for name, value in health.extras.items():
-        table.add_row(name, value or f'missing: pip install "twoviews\\[{name}]"')
+        table.add_row(name, value or f'missing: pip install "twoviews[{name}]"')
     out().print(table)
     for line in health.advice or ["Nothing to mend was found."]:
         print(f"→ {line}")

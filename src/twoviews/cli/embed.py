@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..base.names import default_out
 from ..vectors.config import EmbedConfig
 from .evaluation import refuse_early
 from .options import ENCODER, IMAGES, from_dataclass
@@ -19,8 +20,9 @@ def command(
     /,
     *,
     out: Annotated[
-        str, Parameter(help="a folder of Parquet parts, FILE.parquet, FILE.npz, or lance:DIR (a LanceDB table)")
-    ] = "vectors.parquet",
+        str | None,
+        Parameter(help="a folder of Parquet parts, FILE.parquet, FILE.npz, or lance:DIR (a LanceDB table) [default: vectors.parquet]"),
+    ] = None,
     json: Annotated[Path | None, Parameter(help="write the provenance as JSON")] = None,
     **options,
 ) -> None:
@@ -30,6 +32,7 @@ def command(
     """
     EmbedConfig(**options)
     refuse_early(encoder, images, json)
+    out = out if out is not None else str(default_out(images, "vectors.parquet"))
     from ..base.console import say
     from ..base.files import write_json
     from ..vectors.write import embed

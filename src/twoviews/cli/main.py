@@ -11,8 +11,9 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError, UnknownOptionError
 
-from ..base.console import command, plain
+from ..base.console import command, plain, speak_any_text
 from ..base.errors import TwoviewsError, nearest
+from ..base.names import path_of
 from . import (
     bench,
     compare,
@@ -79,8 +80,9 @@ app.register_install_completion_command(help="Let the shell complete verbs and o
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns its exit code."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    speak_any_text()
     debug = "--debug" in tokens
-    tokens = [token for token in tokens if token != "--debug"]
+    tokens = [_named(token) for token in tokens if token != "--debug"]
     try:
         with command(debug):
             app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
@@ -104,6 +106,12 @@ def main(arguments: list[str] | None = None) -> int:
                 return _refuse(str(found), found.exit_code)
         return _refuse(f"unexpected {type(error).__name__}: {error}\nThis is a fault of twoviews; --debug shows where", 1)
     return 0
+
+
+def _named(token: str) -> str:
+    """An argument, with the file that it names by escapes, as our own output does, in place of these."""
+    option, equals, value = token.partition("=") if token.startswith("--") else ("", "", token)
+    return f"{option}{equals}{path_of(value)}"
 
 
 def _words(error: CycloptsError) -> str:

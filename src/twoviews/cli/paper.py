@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..base.errors import UserError
+from ..base.names import default_out
 from ..studies.catalog import study_of
 from ..studies.config import PaperConfig
 from .evaluation import refuse_early
@@ -26,13 +27,15 @@ def command(
     /,
     *,
     out: Annotated[
-        Path, Parameter(help="the folder that keeps every training; studies in it share them, and the same command goes on")
-    ] = Path("studies"),
+        Path | None,
+        Parameter(help="the folder that keeps every training; studies in it share them, and the same command goes on [default: studies]"),
+    ] = None,
     json: Annotated[Path | None, Parameter(help="also write the figures to this file")] = None,
     **options,
 ) -> None:
     """An experiment of the paper on your pictures: many small trainings, a table and a figure in its form, and which of its findings show."""
     config = PaperConfig(**options)
+    out = out if out is not None else default_out(images, "studies")
     refuse_early(None, images, json, out)
     if experiment == "list":
         from ..studies.costs import show

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..base.errors import UserError
+from ..base.names import default_out, one_line
 from ..vectors.config import SearchConfig
 from .evaluation import refuse_vectors
 from .options import ENCODER, VECTORS, from_dataclass
@@ -20,12 +21,13 @@ def command(
     /,
     *,
     query: Annotated[list[Path], Parameter(help="picture files that are asked for", consume_multiple=True, negative="")],
-    out: Annotated[Path, Parameter(help="a .png sheet, an .html page, or .json")] = Path("neighbours.png"),
+    out: Annotated[Path | None, Parameter(help="a .png sheet, an .html page, or .json [default: neighbours.png]")] = None,
     json: Annotated[Path | None, Parameter(help="also write the neighbours as JSON")] = None,
     **options,
 ) -> None:
     """The k most similar pictures of each query, by cosine, exact."""
     SearchConfig(**options)
+    out = out if out is not None else default_out(images, "neighbours.png")
     refuse_vectors(encoder, images, out, json)
     for file in query:
         if not file.is_file():
@@ -42,10 +44,10 @@ def command(
         album = Album(found.vectors)
         for asked in value["queries"]:
             cells = [album.cell(n["id"], f"{n['similarity']:.3f}") for n in asked["neighbours"]]
-            rows.append(Row(asked["query"], [query_cell(asked["query"], reading_of(found.vectors)), *cells]))
+            rows.append(Row(one_line(asked["query"]), [query_cell(asked["query"], reading_of(found.vectors)), *cells]))
     show(out, f"nearest by {value['encoder']}, {value['layer']}, of {value['searched']:,}", rows, value)
     if json:
         write_json(json, value)
     for asked in value["queries"]:
-        say(f"{asked['query']}: " + ", ".join(f"{n['path']} {n['similarity']:.3f}" for n in asked["neighbours"][:3]))
+        say(f"{one_line(asked['query'])}: " + ", ".join(f"{one_line(n['path'])} {n['similarity']:.3f}" for n in asked["neighbours"][:3]))
     say(f"{out}")

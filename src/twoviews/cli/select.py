@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..base.errors import UserError
+from ..base.names import one_line
 from ..vectors.config import SelectConfig
 from .evaluation import refuse_vectors
 from .options import ENCODER, VECTORS, from_dataclass
@@ -40,7 +41,7 @@ def command(
 
     found, vectors = select(encoder, images, n, **options)
     for picture in found:
-        print(picture["path"])
+        print(one_line(picture["path"]))
     if json:
         write_json(json, found)
     if out:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..training.check import check
+from ..training.check import check, run_folder
 from ..training.config import TrainConfig
 from .options import IMAGES, from_dataclass
 
@@ -25,6 +25,7 @@ def command(
 
     It may be killed anywhere: the same command goes on from its checkpoint. Labels are not used.
     """
+    out = run_folder(images, out)
     check(images, out, options)
     from ..base.files import write_json
     from ..training.loop import train

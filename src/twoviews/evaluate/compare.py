@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..base.errors import UserError
+from ..base.names import name_of
 from ..base.settings import options_of
 from ..nets.base import Encoder
 from ..nets.names import of_library
@@ -53,7 +54,7 @@ def compare(
     found["recommendation"] = recommend(rows, names, {n for n, s in zip(names, subjects, strict=True) if s.run})
     if plot:
         lines = {n: [(r["labels"], r["top1"]) for r in rows if r["subject"] == n] for n in dict.fromkeys(row["subject"] for row in rows)}
-        accuracy_figure(Path(plot), f"{Path(pictures.spec).name}: linear at amounts of labels, and kNN", lines)
+        accuracy_figure(Path(plot), f"{name_of(pictures.spec)}: linear at amounts of labels, and kNN", lines)
     return Result("compare", found, rows)
 
 
@@ -92,6 +93,8 @@ def recommend(rows: list[dict[str, Any]], encoders: list[str], runs: Collection[
 
     `runs` are those of the encoders that were trained here. The fewest labels decide first, since few labels are why one pretrains; then the most.
     """
+    if unknown := next((row for row in rows if row["top1"]["mean"] is None), None):
+        return f"No recommendation: {unknown['subject']} with {unknown['labels']} labels could not be measured ({unknown['top1']['interval']})."
     columns = list(dict.fromkeys(row["labels"] for row in rows if row["verb"] == "linear"))
     by = {(row["subject"], row["labels"]): row["top1"] for row in rows}
     others = [name for name in dict.fromkeys(row["subject"] for row in rows) if name not in encoders]

@@ -20,6 +20,7 @@ from ..base.console import say, track
 from ..base.device import pick, reuse_memory
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..base.names import one_line
 from ..base.work import slug, working
 from ..nets.base import Encoder
 from ..nets.encoder import from_spec, load_encoder, save_module
@@ -150,7 +151,8 @@ class Detecting:
                 return {}
             score = evaluate(model, self.parts[VALIDATION], self.device)[0]
             model.train()
-            say(f"{name}, epoch {epoch}/{c.epochs}: validation mAP {100 * score['map']:.1f}, at IoU 0.5 {100 * score['map_50']:.1f}")
+            percent = {k: "–" if score[k] is None else f"{100 * score[k]:.1f}" for k in ("map", "map_50")}
+            say(f"{name}, epoch {epoch}/{c.epochs}: validation mAP {percent['map']}, at IoU 0.5 {percent['map_50']}")
             return {"validation": {k: score[k] for k in ("map", "map_50")}}
 
         model.train()
@@ -223,9 +225,14 @@ def evaluate(model: nn.Module, boxes: Boxes, device: torch.device) -> tuple[dict
         metric.update([found], [target])
         predictions.append(found)
     got = metric.compute()
-    each = dict(zip(got["classes"].reshape(-1).tolist(), got["map_per_class"].reshape(-1).tolist(), strict=True))
-    scores = {k: max(0.0, float(got[k])) for k in ("map", "map_50", "map_75")}
+    each = dict(zip(got["classes"].reshape(-1).tolist(), map(known, got["map_per_class"].reshape(-1).tolist()), strict=True))
+    scores = {k: known(float(got[k])) for k in ("map", "map_50", "map_75")}
     return {**scores, "map_per_class": {name: each.get(i + 1) for i, name in enumerate(boxes.classes)}}, predictions
+
+
+def known(value: float) -> float | None:
+    """A precision; None for what torchmetrics marks by −1 or NaN: there is no box of it to be found."""
+    return value if value >= 0 else None
 
 
 def draw(path: Path, boxes: Boxes, predictions: Sequence[dict[str, Tensor]], side: int = 420) -> None:
@@ -245,7 +252,7 @@ def draw(path: Path, boxes: Boxes, predictions: Sequence[dict[str, Tensor]], sid
             if score >= SURE:
                 color = COLORS[(int(label) - 1) % len(COLORS)]
                 pen.rectangle(box.tolist(), outline=color, width=2)
-                pen.text((float(box[0]) + 3, float(box[1]) + 1), f"{boxes.classes[int(label) - 1]} {score:.2f}", color, font)
+                pen.text((float(box[0]) + 3, float(box[1]) + 1), f"{one_line(boxes.classes[int(label) - 1])} {score:.2f}", color, font)
         cells.append(picture)
     columns = min(3, len(cells))
     height = max(cell.height for cell in cells)

@@ -18,6 +18,7 @@ from ..base.console import say
 from ..base.device import autocast, reuse_memory
 from ..base.errors import UserError
 from ..base.files import sha256
+from ..base.names import default_out, name_of
 from ..base.settings import options_of
 from ..base.work import slug, working
 from ..nets.classifier import Classifier, load_classifier, save_classifier
@@ -81,7 +82,7 @@ def distill(teacher: str | Path, images: str | Path | ImageSource, out: str | Pa
 
 def default_folder(teacher: Path, pictures: Pictures) -> Path:
     """Where a distillation keeps its parts when no --out is given."""
-    return Path("runs") / f"distill-{slug(teacher.name)}-{slug(Path(pictures.spec).stem)}"
+    return default_out(pictures.spec, Path("runs") / f"distill-{slug(teacher.name)}-{slug(Path(name_of(pictures.spec)).stem)}")
 
 
 class Distilling:

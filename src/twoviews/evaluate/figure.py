@@ -10,6 +10,7 @@ from typing import Any
 
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..base.names import one_line
 
 
 def need_matplotlib(option: str) -> None:
@@ -35,16 +36,28 @@ def drawn(path: Path, size: tuple[float, float] = (7.2, 4.6), parts: int = 1) ->
         pyplot.close(figure)
 
 
+def drawable(text: str) -> str:
+    """Text as matplotlib draws it as it stands: on one line, in UTF-8, a dollar sign being no formula."""
+    return one_line(text).replace("$", r"\$")
+
+
 def accuracy_figure(path: Path, title: str, lines: dict[str, list[tuple[str, dict[str, Any]]]], label: str = "top-1, %") -> None:
     """Accuracy by amount of labels, a line with 95 % intervals for each name; the amounts stand in the order of the first appearance."""
     amounts = list(dict.fromkeys(labels for points in lines.values() for labels, _ in points))
     with drawn(path) as (axis,):
-        for number, (name, points) in enumerate(lines.items()):
+        for number, (name, every) in enumerate(lines.items()):
+            points = [(labels, figure) for labels, figure in every if figure["mean"] is not None]
             x = [amounts.index(labels) + 0.04 * (number - len(lines) / 2) for labels, _ in points]
             y = [100 * f["mean"] for _, f in points]
-            spread = [[100 * (f["mean"] - f["low"]) for _, f in points], [100 * (f["high"] - f["mean"]) for _, f in points]]
-            axis.errorbar(x, y, spread, marker="o", markersize=4, capsize=3, label=name, linestyle="-" if len(points) > 1 else "none")
-        axis.set_xticks(range(len(amounts)), amounts)
-        axis.set(title=title, ylabel=label)
+            low, high = ([f["mean"] if f[end] is None else f[end] for _, f in points] for end in ("low", "high"))
+            spread = [
+                [y_ - 100 * value for y_, value in zip(y, low, strict=True)],
+                [100 * value - y_ for y_, value in zip(y, high, strict=True)],
+            ]
+            axis.errorbar(
+                x, y, spread, marker="o", markersize=4, capsize=3, label=drawable(name), linestyle="-" if len(points) > 1 else "none"
+            )
+        axis.set_xticks(range(len(amounts)), [drawable(text) for text in amounts])
+        axis.set(title=drawable(title), ylabel=label)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)

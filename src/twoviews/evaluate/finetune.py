@@ -16,6 +16,7 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import reuse_memory
 from ..base.errors import UserError
+from ..base.names import default_out, name_of
 from ..base.settings import options_of
 from ..base.work import Work, slug, working
 from ..nets.base import Encoder
@@ -57,8 +58,10 @@ def finetune(encoder: str | Path | Encoder, images: str | Path | ImageSource, ou
 
 def default_folder(verb: str, subject: Named, pictures: Pictures) -> Path:
     """Where a long evaluation keeps its parts when no --out is given."""
-    name = slug(Path(pictures.spec).stem)
-    return subject.folder / verb / name if subject.folder else Path("runs") / f"{verb}-{slug(Path(subject.text).stem)}-{name}"
+    name = slug(Path(name_of(pictures.spec)).stem)
+    if subject.folder:
+        return subject.folder / verb / name
+    return default_out(pictures.spec, Path("runs") / f"{verb}-{slug(Path(subject.text).stem)}-{name}")
 
 
 def epochs_for(config: LearnConfig, wanted: Amount, used: int, possible: int) -> int:
@@ -127,7 +130,7 @@ class Finetuning:
             target = (
                 self.subject.folder
                 / "eval"
-                / f"finetune-{slug(Path(self.pictures.spec).name)}-{'-'.join(slug(Path(text).name) for text in c.labels)}.json"
+                / f"finetune-{slug(name_of(self.pictures.spec))}-{'-'.join(slug(Path(text).name) for text in c.labels)}.json"
             )
             processes.first(lambda: result.write(target))
         return result
@@ -146,12 +149,12 @@ class Finetuning:
             "labels": str(wanted),
             "labels_used": found[0]["labels_used"],
             "tested": found[0]["tested"],
-            "top1": summary([f["top1"] for f in found], found[0]["tested"], self.asked.fixed is not None),
+            "top1": summary([f["top1"] for f in found], found[0]["tested"], self.asked.fixed is not None or len(found) == 1),
             "epochs": found[0]["epochs"],
             "final_loss": [f["loss"] for f in found],
         }
         if self.asked.classes > 5:
-            row["top5"] = summary([f["top5"] for f in found], found[0]["tested"], self.asked.fixed is not None)
+            row["top5"] = summary([f["top5"] for f in found], found[0]["tested"], self.asked.fixed is not None or len(found) == 1)
         return row
 
     def fit(self, folder: Path, wanted: Amount, scratch: bool, seed: int, keep: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from ..base.draws import key, uniform
+from ..base.files import finite
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -29,19 +31,27 @@ def half_over_seeds(values: list[float]) -> float:
     return float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
 
 
-def bootstrap(metric: Callable[[Tensor, Tensor], float], logits: Tensor, y: Tensor, draws: int = 200) -> tuple[float, float]:
-    """Interval of any metric over test pictures drawn again with replacement, by key (percentiles). Shapes (n, classes), (n, …)."""
-    n = len(y)
-    values = []
+def bootstrap(metric: Callable[[Tensor, Tensor], float | None], logits: Tensor, y: Tensor, draws: int = 200) -> tuple[float, float] | None:
+    """Interval of any metric over test pictures drawn again with replacement, by key (percentiles). Shapes (n, classes), (n, …). None where no draw has it."""
+    n, values = len(y), []
     for draw in range(draws):
         rows = torch.from_numpy((uniform(key("bootstrap", draw), n)[0] * n).astype(np.int64)).to(y.device)
         values.append(metric(logits[rows], y[rows]))
-    return float(np.nanpercentile(values, 2.5)), float(np.nanpercentile(values, 97.5))
+    values = [value for value in values if value is not None]
+    return (float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))) if values else None
 
 
 def summary(values: list[float], tested: int, one_split: bool) -> dict:
-    """Mean, interval and how the interval was made. One draw on a fixed test set: Wilson; several draws: Student's t over them."""
-    if len(values) == 1 and one_split:
+    """Mean, interval and how the interval was made. One draw on a fixed test set: Wilson; several draws: Student's t over them.
+
+    What cannot be computed is None, and `interval` says why: no test picture, or one draw of something that has no interval of its own.
+    """
+    if not tested or not all(value is not None and math.isfinite(value) for value in values):
+        nothing = "no test picture" if not tested else "a figure that is not finite"
+        return {"mean": None, "low": None, "high": None, "interval": f"none: {nothing}", "values": finite(values)}
+    if len(values) == 1 and not one_split:
+        return {"mean": values[0], "low": None, "high": None, "interval": "none: one draw", "values": values}
+    if len(values) == 1:
         low, high = wilson(values[0], tested)
         kind = f"Wilson, {tested} test pictures"
     else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..base import draws as rng
 from ..base.console import tell
 from ..base.errors import UserError
+from ..base.names import FORMS, lines_of, one_line
 from ..sources.parts import TEST, VAL
 from ..sources.source import ImageSource, labelled
 from ..sources.spec import Pictures
@@ -104,26 +105,42 @@ class Questions:
 def listed(file: Path, names: list[str]) -> Int:
     """Positions in `names` of the pictures that a text file names, one a line, by path or by file name alone, as the official ImageNet lists do.
 
-    Raises UserError for names that match no picture, or several.
+    The file may hold any bytes, and names as our own output escapes them. Raises UserError for names that match no picture, or several.
     """
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = lines_of(file)
     if not lines:
         raise UserError(f"{file} is empty: it is to hold the name of one picture a line")
-    at = {name: [i] for i, name in enumerate(names)}
+    found: dict[str, list[int]] = {}
+    for form in FORMS:
+        if not (rest := {line for line in lines if line not in found}):
+            break
+        found |= _places(form, rest, names)
+    if missing := [line for line in lines if line not in found]:
+        raise UserError(
+            f"{len(missing)} of the {len(lines)} names in {file} match no picture, the first: {one_line(missing[0])!r}; "
+            f"the pictures are called {one_line(names[0]) if names else ''!r} …"
+        )
+    if several := next((line for line in lines if len(found[line]) > 1), None):
+        raise UserError(
+            f"{one_line(several)!r} in {file} matches several pictures: give its path as in {one_line(names[found[several][0]])!r}"
+        )
+    return np.unique(np.array([found[line][0] for line in lines], np.int64))
+
+
+def _places(form: Callable[[str], str], lines: set[str], names: list[str]) -> dict[str, list[int]]:
+    """Where the lines are among the names, both in one form: as they are or without spaces around, by path, else by file name."""
+    whole: dict[str, list[int]] = {}
     short: dict[str, list[int]] = {}
     for i, name in enumerate(names):
-        short.setdefault(name.rpartition("/")[2], []).append(i)
-    found = [at.get(line) or short.get(line, []) for line in lines]
-    missing = [line for line, places in zip(lines, found, strict=True) if not places]
-    if missing:
-        raise UserError(
-            f"{len(missing)} of the {len(lines)} names in {file} match no picture, the first: {missing[0]!r}; the pictures are called {names[0]!r} …"
-        )
-    if several := next((line for line, places in zip(lines, found, strict=True) if len(places) > 1), None):
-        raise UserError(
-            f"{several!r} in {file} matches several pictures: give its path as in {names[at.get(several, short[several])[0]]!r}"
-        )
-    return np.unique(np.array([places[0] for places in found], np.int64))
+        whole.setdefault(form(name), []).append(i)
+        short.setdefault(form(name).rpartition("/")[2], []).append(i)
+    found = {}
+    for line in lines:
+        for text in (form(line), form(line.strip())):
+            if places := whole.get(text) or short.get(text):
+                found[line] = places
+                break
+    return found
 
 
 def questions(pictures: Pictures, choices: bool = False) -> Questions:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..base.files import write_json
+from ..base.names import name_of
 from ..base.settings import options_of
 from ..base.work import slug
 from ..nets.base import Encoder
@@ -79,7 +80,7 @@ def _evaluate(verb: str, encoder: str | Path | Encoder, images: str | Path | Ima
         how = [
             verb,
             *([config.protocol] if verb == "linear" else []),
-            Path(pictures.spec).name,
+            name_of(pictures.spec),
             *(Path(text).name for text in config.labels),
         ]
         result.write(subject.folder / "eval" / f"{'-'.join(map(slug, how))}.json")
@@ -136,6 +137,7 @@ def row_of(
 ) -> dict[str, Any]:
     """One line of a table: a subject at an amount of labels, over its draws."""
     draws = asked.draws(wanted, config.seeds)
+    one_split = asked.fixed is not None or draws == 1
     top1, top5, remarks, used, tested = [], [], [], 0, 0
     for seed in range(config.seed, config.seed + draws):
         chosen, test = asked.draw(wanted, seed)
@@ -150,10 +152,10 @@ def row_of(
         "labels": str(wanted),
         "labels_used": used,
         "tested": tested,
-        "top1": summary(top1, tested, asked.fixed is not None),
+        "top1": summary(top1, tested, one_split),
     }
     if asked.classes > 5:
-        row["top5"] = summary(top5, tested, asked.fixed is not None)
+        row["top5"] = summary(top5, tested, one_split)
     merged = {key: [remark[key] for remark in remarks] for key in remarks[0]}
     return {**row, **merged, **found.proof}
 

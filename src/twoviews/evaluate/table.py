@@ -12,7 +12,11 @@ TITLES = {"knn": "kNN"}
 
 
 def cell(figure: dict[str, Any]) -> str:
-    """« 86.8 ± 0.7 » in percent, the larger half of the interval."""
+    """« 86.8 ± 0.7 » in percent, the larger half of the interval; « – » for what could not be computed."""
+    if figure["mean"] is None:
+        return "–"
+    if figure["low"] is None or figure["high"] is None:
+        return f"{100 * figure['mean']:.1f} ± –"
     half = max(figure["high"] - figure["mean"], figure["mean"] - figure["low"])
     return f"{100 * figure['mean']:.1f} ± {100 * half:.1f}"
 
@@ -72,7 +76,9 @@ def detection_table(result: Result) -> Table:
         each = [row["map_per_class"].get(name) for name in classes]
         out.add_row(
             row["subject"],
-            *(f"{100 * row[k]:.1f}" for k in ("map", "map_50", "map_75")),
-            *("" if value is None or value < 0 else f"{100 * value:.1f}" for value in each),
+            *(
+                "–" if value is None or value < 0 else f"{100 * value:.1f}"
+                for value in [*(row[k] for k in ("map", "map_50", "map_75")), *each]
+            ),
         )
     return out

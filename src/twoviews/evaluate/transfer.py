@@ -115,15 +115,17 @@ class Transferring:
             key = f"{found.name} {found.train.fingerprint[:6]} {how} seed {seed}"
             compute = self.linear if how == "linear" else self.learned
             measured.append(work.part(key, lambda to, s=seed, f=compute: f(found, how, s, to)))
-            say(f"{found.name}, {how}: {100 * measured[-1]['value']:.1f} ({found.metric})")
+            value = measured[-1]["value"]
+            say(f"{found.name}, {how}: {'– (no test picture counts)' if value is None else f'{100 * value:.1f}'} ({found.metric})")
         values = [m["value"] for m in measured]
-        low, high = over_seeds(values) if len(values) > 1 else measured[0]["interval"]
+        known = [value for value in values if value is not None]
+        low, high = over_seeds(values) if len(known) == len(values) > 1 else measured[0]["interval"] or (None, None)
         return {
             "subject": self.subject.title if how != "from-scratch" else "from scratch",
             "set": found.name,
             "how": how,
             "metric": found.metric,
-            "value": {"mean": float(np.mean(values)), "low": low, "high": high, "values": values},
+            "value": {"mean": float(np.mean(values)) if len(known) == len(values) else None, "low": low, "high": high, "values": values},
             "labels_used": measured[0]["labels_used"],
             "tested": len(found.test),
             "chosen": [m["chosen"] for m in measured],
@@ -158,7 +160,7 @@ class Transferring:
         first, second, _ = self.parts(found, seed)
         (h, y), (held, held_y) = seen(first), seen(second)
         queries = prepared(held, h)
-        tried = [(metric(queries @ w + b, held_y), l2) for l2, w, b in Logistic(prepared(h, h), y, classes).path(list(L2))]
+        tried = [(metric(queries @ w + b, held_y) or 0.0, l2) for l2, w, b in Logistic(prepared(h, h), y, classes).path(list(L2))]
         best = max(value for value, _ in tried)
         l2 = next(l2 for value, l2 in tried if value == best)  # the strongest of the best
         both = torch.cat([h, held])
@@ -174,7 +176,7 @@ class Transferring:
 
             def attempt(to: Path, r: float = rate, d: float = decay) -> dict[str, Any]:
                 net = self.fit(first, how, r, d, seed, to, f"{found.name}, {how}, rate {r:g}, weight decay {d:g}")
-                return {"value": metric(self.logits(net, second), truth(second).to(self.device))}
+                return {"value": metric(self.logits(net, second), truth(second).to(self.device)) or 0.0}
 
             tried.append((inner.part(f"rate {rate:g} decay {decay:g}", attempt)["value"], -rate, decay))
         best, rate, decay = max(tried)

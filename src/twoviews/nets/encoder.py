@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..base.errors import RunError, UserError
-from ..base.files import write_whole
+from ..base.files import to_json, write_whole
+from ..base.names import reachable
 from .base import Encoder, Spec
 from .convnet import ConvNet
 from .foreign import Foreign, timm_encoder, torchvision_encoder
@@ -94,7 +95,7 @@ def save_module(path: Path, module: nn.Module, header: dict[str, Any]) -> None:
     """A module's tensors and a header of JSON as one safetensors file. One header key only: the format does not keep the order of several,
     and equal weights are to be equal files."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-    write_whole(path, lambda part: save_file(tensors, part, {"twoviews": json.dumps(header)}))
+    write_whole(path, lambda part: save_file(tensors, part, {"twoviews": to_json(header)}))
 
 
 def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder:
@@ -121,7 +122,7 @@ def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder
 def read_header(path: Path) -> dict[str, Any]:
     """The JSON that `save_encoder` put into the file's header. Raises UserError when the file is another kind."""
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(reachable(path), "pt") as file:
             return json.loads((file.metadata() or {})["twoviews"])
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a safetensors file: {error}") from error
@@ -139,7 +140,7 @@ def spec_of(header: dict[str, Any], path: Path) -> Spec:
 
 def load_weights(net: nn.Module, path: Path, what: str) -> None:
     """Fill a module, `what` in words, from a file, strictly. Raises UserError naming what does not fit."""
-    with safe_open(path, "pt") as file:
+    with safe_open(reachable(path), "pt") as file:
         state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
     own = net.state_dict()
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())

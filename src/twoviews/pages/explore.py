@@ -17,6 +17,7 @@ from torch import Tensor
 from ..base import draws as rng
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..base.names import utf8
 from ..evaluate.linear import layer
 from ..nets.classifier import Classifier, save_classifier
 from ..sources.decode import decode
@@ -152,7 +153,7 @@ class Explorer:
         roots = {name: part.root.resolve() for name, part in parts.items() if isinstance(part, Files)}
         several = len(set(v.splits)) > 1  # sets count the pictures of each part from 0
         rows = zip(v.splits, v.paths, strict=True)
-        return [str(roots[split] / path) if split in roots else f"{split}/{path}" if several else path for split, path in rows]
+        return [utf8(str(roots[split] / path)) if split in roots else f"{split}/{path}" if several else path for split, path in rows]
 
     def _load(self, file: Path, asked: bool) -> None:
         """Labels of before. Raises UserError where the file that was asked for is not one, or names other pictures only."""
@@ -168,7 +169,7 @@ class Explorer:
         number = {
             path: row for names in (self.vectors.paths, self.paths) if len(set(names)) == len(names) for row, path in enumerate(names)
         }
-        self.given = {number[path]: label for path, label in found if path in number}
+        self.given = {number[utf8(path)]: label for path, label in found if utf8(path) in number}
         if found and not self.given:
             raise UserError(f"{file} names none of these pictures; the first is {found[0][0]!r}")
         self.fit()
@@ -177,8 +178,8 @@ class Explorer:
         rows: list[tuple[Any, ...]] = [("path", "label"), *sorted((self.paths[row], name) for row, name in self.given.items())]
 
         def fill(part: Path) -> None:
-            with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                csv.writer(file).writerows(rows)
+            with part.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([utf8(text) for text in row] for row in rows)
 
         write_whole(self.out / LABELS, fill)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..base.errors import UserError
 from ..base.files import read_json, sha256
+from ..base.names import one_line
 from ..training.config import options
 from ..training.recipes import recipe
 from ..training.run import Run
@@ -81,7 +82,7 @@ class Facts:
             }
             for name, value in self.evaluations.items()
             for row in value.get("rows", [])
-            if row.get("subject") == "twoviews" and "top1" in row
+            if row.get("subject") == "twoviews" and "top1" in row and row["top1"]["mean"] is not None
         ]
         order = {"linear": 0, "finetune": 1, "knn": 2}
         found.sort(key=lambda one: (order.get(one["verb"], 9), one["labels"] != "all", -one["top1"]["mean"]))
@@ -89,8 +90,9 @@ class Facts:
             return None
         best = found[0]
         rows = [row for row in self.evaluations[best["file"]]["rows"] if row["labels"] == best["labels"] and row["subject"] != "twoviews"]
+        rows = [row for row in rows if row["top1"]["mean"] is not None]
         best["beside"] = [(row["subject"], row["top1"]["mean"]) for row in rows]
-        best["no_better_than"] = [row["subject"] for row in rows if row["top1"]["high"] >= best["top1"]["low"]]
+        best["no_better_than"] = [row["subject"] for row in rows if reaches(row["top1"], best["top1"])]
         return best
 
     def hashes(self) -> dict[str, str]:
@@ -98,6 +100,11 @@ class Facts:
         return {
             name: sha256(self.run.path / name) for name in ("encoder.safetensors", "head.safetensors") if (self.run.path / name).is_file()
         }
+
+
+def reaches(other: dict[str, Any], own: dict[str, Any]) -> bool:
+    """Whether another's 95 % interval reaches into its own; one that could not be computed tells nothing apart."""
+    return None in (other["high"], own["low"]) or other["high"] >= own["low"]
 
 
 def facts(path: str | Path) -> Facts:
@@ -115,7 +122,7 @@ def facts(path: str | Path) -> Facts:
     seen = info["source"]["count"] // per_epoch * per_epoch * (epochs[-1]["epoch"] if epochs else 0)
     return Facts(
         run,
-        run.path.resolve().name,
+        one_line(run.path.resolve().name),
         info,
         run.finished(),
         {name: values for name, values in curves.items() if values},
@@ -143,5 +150,5 @@ def left_out(path: Path) -> list[tuple[str, str]]:
     """(file, reason) of skipped.csv."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+    with path.open(newline="", encoding="utf-8", errors="backslashreplace") as file:
         return [(row[0], row[1]) for row in list(csv.reader(file))[1:] if len(row) == 2]

@@ -17,6 +17,8 @@ from torch import Tensor
 from ..base import draws as rng
 from ..base.console import say, track
 from ..base.errors import UserError
+from ..base.files import finite
+from ..base.names import one_line
 from ..evaluate.intervals import wilson
 from ..evaluate.subjects import workers_for
 from ..losses.nt_xent import partners, similarities
@@ -99,9 +101,9 @@ def look(run: Run, config: ReportConfig) -> Looked:
     hard, loss = pairs(run, trained, config, source, ids, workers)
     return Looked(
         spec,
-        [source.name(int(i)) for i in ids],
+        [title(source, int(i)) for i in ids],
         None if labels is None else labels.tolist(),
-        list(source.classes) if labels is not None else [],
+        [one_line(str(name)) for name in source.classes] if labels is not None else [],
         *place(unit, config),
         clusters(unit, len(source.classes) if labels is not None else 10, config.seed),
         loss,
@@ -111,12 +113,17 @@ def look(run: Run, config: ReportConfig) -> Looked:
         hard,
         alike(source, ids, near, similar),
         [
-            (picture(as_float(one.image)), picture(one.views[0]), picture(one.views[1]), one.name, one.texts[0], one.texts[1])
+            (picture(as_float(one.image)), picture(one.views[0]), picture(one.views[1]), one_line(one.name), one.texts[0], one.texts[1])
             for one in examples(source, trained, ROWS)
         ],
         confusion(h, labels, len(source.classes)),
         len(lost),
     )
+
+
+def title(source: ImageSource, index: int) -> str:
+    """What the page calls a picture."""
+    return one_line(source.name(index))
 
 
 def training_pictures(spec: str, trained: TrainConfig, config: ReportConfig) -> Pictures:
@@ -199,7 +206,7 @@ def neighbourhoods(source: ImageSource, ids: np.ndarray, near: Tensor, similar: 
 
     def cell(row: int, value: float) -> tuple[str, str, float]:
         index = int(ids[row])
-        return picture(as_float(source.read(index))), source.name(index), round(value, 3)
+        return picture(as_float(source.read(index))), title(source, index), round(value, 3)
 
     rows = rng.permutation(len(ids), seed, "neighbours")[:ROWS].tolist()
     return [[cell(row, 1.0)] + [cell(int(n), float(s)) for n, s in zip(near[row][:6], similar[row][:6], strict=True)] for row in rows]
@@ -215,7 +222,7 @@ def alike(source: ImageSource, ids: np.ndarray, near: Tensor, similar: Tensor) -
     out = []
     for (a, b), value in list(found.items())[:SHOWN]:
         first, second = (as_float(source.read(int(ids[i]))) for i in (a, b))
-        out.append((picture(first), picture(second), source.name(int(ids[a])), source.name(int(ids[b])), round(value, 4)))
+        out.append((picture(first), picture(second), title(source, int(ids[a])), title(source, int(ids[b])), round(value, 4)))
     return out
 
 
@@ -245,8 +252,8 @@ def pairs(
             together = F.cosine_similarity(z1, z2)
             hard += [(float(together[i]), int(batch.ids[i]), x1[i], x2[i]) for i in together.argsort()[:SHOWN].tolist()]
     hard.sort(key=lambda one: one[0])
-    shown = [(picture(a), picture(b), source.name(index), round(value, 3)) for value, index, a, b in hard[:SHOWN]]
-    return shown, [round(value, 4) for value in torch.cat(losses).tolist()]
+    shown = [(picture(a), picture(b), title(source, index), round(value, 3)) for value, index, a, b in hard[:SHOWN]]
+    return shown, finite([round(value, 4) for value in torch.cat(losses).tolist()])
 
 
 def confusion(h: Tensor, labels: np.ndarray | None, classes: int) -> Confusion | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +13,7 @@ from markupsafe import Markup
 
 from ..base.console import say
 from ..base.errors import UserError
-from ..base.files import write_text
+from ..base.files import to_json, write_text
 from ..base.settings import options_of
 from ..training.config import TrainConfig
 from ..vectors.config import DuplicatesConfig
@@ -112,7 +111,7 @@ def render(found: Sequence[Facts], looked: Looked | None, missing: str) -> str:
 
 def embedded(value: Any) -> str:
     """JSON that may stand inside a page's script element: no character in it ends the element or begins a comment."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return to_json(value, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def differences(found: Sequence[Facts]) -> list[tuple[str, list[str]]]:
@@ -136,13 +135,14 @@ def results(found: Sequence[Facts]) -> list[dict[str, Any]]:
                         {
                             "subject": row.get("subject", ""),
                             "labels": str(row.get("labels", row.get("set", ""))),
-                            "mean": 100 * figure["mean"],
-                            "low": 100 * figure["low"],
-                            "high": 100 * figure["high"],
+                            **{end: None if figure[end] is None else 100 * figure[end] for end in ("mean", "low", "high")},
+                            "why": figure.get("interval", ""),
                         }
                     )
-                elif isinstance(row.get("map"), float):
-                    rows.append({"subject": row.get("subject", ""), "labels": "mAP", "mean": 100 * row["map"], "low": None, "high": None})
+                elif "map" in row:
+                    value_ = None if row["map"] is None else 100 * row["map"]
+                    why = "no box to be found" if value_ is None else ""
+                    rows.append({"subject": row.get("subject", ""), "labels": "mAP", "mean": value_, "low": None, "high": None, "why": why})
             if rows:
                 about = {key: value.get(key, "") for key in ("tested_on", "protocol")}
                 out.append({"run": one.name, "file": name, "verb": value.get("verb", name), **about, "rows": rows})

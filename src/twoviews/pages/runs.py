@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from ..base.errors import UserError
+from ..base.names import name_of
 from .facts import facts
 
 DEEP = 4  # folders below DIR that are looked into
@@ -79,7 +80,7 @@ def table(found: list[dict[str, Any]]) -> Table:
             one["run"],
             one["verdict"],
             f"{one['epochs']}/{one['of_epochs']}",
-            f"{one['pictures']:,} {Path(one['of']).name}",
+            f"{one['pictures']:,} {name_of(one['of'])}",
             one["encoder"],
             "" if one["loss"] is None else f"{one['loss']:.2f}",
             "" if one["knn_monitor"] is None else f"{100 * one['knn_monitor']:.1f}",

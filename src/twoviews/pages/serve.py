@@ -14,6 +14,7 @@ from typing import Any
 
 from ..base.console import say
 from ..base.errors import UserError
+from ..base.names import default_out, one_line
 from ..base.settings import options_of
 from .config import ServeConfig
 from .explore import LABELS, Explorer
@@ -30,7 +31,7 @@ def serve(encoder: str | Path, images: str | Path, out: str | Path | None = None
     config = options_of(ServeConfig, options)
     nicegui = library()
     free(config.host, config.port)
-    folder = Path(out) if out is not None else (Path(encoder) / "labels" if Path(encoder).is_dir() else Path("labels"))
+    folder = Path(out) if out is not None else (Path(encoder) / "labels" if Path(encoder).is_dir() else default_out(images, "labels"))
     explorer = Explorer(encoder, images, folder, config)
     address = f"http://{'[::1]' if config.host == '::1' else config.host}:{config.port}/"
     say(f"{len(explorer):,} pictures at {address} ; labels go to {folder / LABELS}. Ctrl+C ends it")
@@ -129,9 +130,9 @@ class Page:
             " .body--dark { --q-primary: #8cbcf0 !important } .body--dark .bg-primary, .body--dark .bg-primary *, .body--dark .q-uploader__header * { color: #14161a !important }"
         )
         with ui.element("div").classes("w-full"):
-            ui.label(f"{len(self.explorer):,} pictures, {self.explorer.embedder.subject.text}").props("role=heading aria-level=1").classes(
-                "text-lg font-bold"
-            )
+            ui.label(f"{len(self.explorer):,} pictures, {one_line(self.explorer.embedder.subject.text)}").props(
+                "role=heading aria-level=1"
+            ).classes("text-lg font-bold")
             with ui.row().classes("w-full gap-6 items-start"):
                 with ui.column().classes("side"):
                     files = ui.upload(label="Drop a picture here", auto_upload=True, on_upload=self.dropped)
@@ -155,7 +156,7 @@ class Page:
         """A picture, then its neighbours."""
         self.query = ""
         self.last = lambda: self.show_near(row)
-        self.draw(f"Nearest to {self.explorer.vectors.paths[row]}", [(row, None), *self.explorer.near(row, SHOWN)], asked=row)
+        self.draw(f"Nearest to {one_line(self.explorer.vectors.paths[row])}", [(row, None), *self.explorer.near(row, SHOWN)], asked=row)
 
     def show_unsure(self) -> None:
         """What to label next."""
@@ -199,7 +200,7 @@ class Page:
     def card(self, row: int, value: float | None, asked: bool) -> None:
         """A picture that leads to its neighbours, its name, what it is taken for, and the tag that names it."""
         ui, explorer = self.ui, self.explorer
-        path = explorer.vectors.paths[row]
+        path = one_line(explorer.vectors.paths[row])
         given = explorer.given.get(row)
         with ui.element("figure").classes("card asked" if asked else "card"):
             button = ui.button(on_click=lambda: self.show_near(row)).props("flat no-caps").classes("pictured")
@@ -246,7 +247,7 @@ class Page:
         except UserError as error:
             self.ui.notify(str(error), type="warning")
             return
-        self.ui.notify(f"Saved in {folder}: labels.csv, encoder.safetensors, classifier.safetensors", type="positive")
+        self.ui.notify(f"Saved in {one_line(str(folder))}: labels.csv, encoder.safetensors, classifier.safetensors", type="positive")
 
     def download(self) -> None:
         """labels.csv to the browser."""

@@ -20,6 +20,7 @@ from ..base import draws as rng
 from ..base.console import track
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..base.names import one_line, reachable
 from .config import ReadConfig, Reading
 from .decode import decode, info, read_bytes
 from .errors import Unreadable
@@ -112,7 +113,7 @@ def kept(source: Files, path: Path) -> Files | None:
     Files that are gone are met, and stood in for, when they are read.
     """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(reachable(path))
         fingerprint = (table.schema.metadata or {})[b"fingerprint"].decode()
         names: pa.LargeBinaryArray = table.column("name").combine_chunks()
     except (OSError, pa.ArrowInvalid, KeyError) as error:
@@ -188,7 +189,7 @@ def check(source: Encoded, config: ReadConfig) -> Looked:
 
 def shown(names: list[str], count: int) -> str:
     """Some names, in a form that cannot harm a terminal."""
-    return ", ".join(repr(name)[1:-1] for name in names) + (", …" if count > len(names) else "")
+    return ", ".join(map(one_line, names)) + (", …" if count > len(names) else "")
 
 
 def sample(n: int, count: int = 64) -> list[int]:

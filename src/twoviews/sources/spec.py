@@ -12,6 +12,7 @@ import torch
 
 from ..base.console import detail, tell, track
 from ..base.errors import UserError, unknown
+from ..base.names import path_of, reachable
 from .config import READ, ReadConfig, Reading
 from .decode import as_channels
 from .errors import Unreadable
@@ -99,8 +100,9 @@ def open_pictures(
     if isinstance(spec, ImageSource):
         return Pictures("a source of your own", {ALL: spec}, [])
     config = config or ReadConfig()
-    check_spec(spec)
-    name, how = str(spec), config.reading(channels, range)
+    name = path_of(str(spec))
+    check_spec(name)
+    how = config.reading(channels, range)
     pictures = Pictures(name, {}, [], test_on=config.test_on)
     sources: dict[str, Encoded] = {}
     if name in SETS:
@@ -146,6 +148,8 @@ def _refuse(pictures: Pictures, config: ReadConfig) -> None:
 def _parts(name: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
     """The splits of a SPEC, not yet looked at."""
     path = Path(name)
+    if path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))):
+        path = reachable(path)  # Arrow takes no other
     if name.startswith(SHARDS):
         return dict(shards(name, how, config))
     if name.startswith(HUB):

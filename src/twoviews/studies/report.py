@@ -122,6 +122,8 @@ def _matrix(study: Study, rows: list[dict[str, Any]], axes: Any) -> None:
 
 
 def _spread(found: dict[str, Any]) -> list[list[float]]:
+    if found["low"] is None or found["high"] is None:
+        return [[0.0], [0.0]]
     return [[100 * (found["mean"] - found["low"])], [100 * (found["high"] - found["mean"])]]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import UserError
+from ..base.names import default_out, name_of
 from ..nets.names import check_encoder, check_weights
 from ..sources.names import check_spec
 from .config import resolve
@@ -24,6 +25,13 @@ def check(images: str | Path | None, out: Path | None, given: dict[str, Any]) ->
         check_spec(images)
     if out is not None:
         refuse_foreign(out)
+
+
+def run_folder(images: object, out: str | Path | None) -> Path:
+    """The RUN folder of a training: `out`, or runs/NAME after the pictures. Raises UserError where the latter lies among the pictures."""
+    if out is not None:
+        return Path(out)
+    return default_out(images, Path("runs") / (name_of(images) if isinstance(images, str | Path) else "own"))
 
 
 def refuse_foreign(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..base.errors import UserError
-from ..base.files import read_json, write_whole
+from ..base.files import finite, read_json, to_json, write_whole
+from ..base.names import reachable
 
 
 def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep_every: int) -> None:
@@ -24,7 +24,7 @@ def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimize
         part.mkdir()
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
         save_file(tensors, part / "optimizer.safetensors")
-        (part / "state.json").write_text(json.dumps({**state, "step": step, "optimizer": values}) + "\n")
+        (part / "state.json").write_text(to_json({**finite(state), "step": step, "optimizer": values}) + "\n", encoding="utf-8")
 
     write_whole(run / "checkpoints" / f"step-{step:08d}", fill)
     for old in existing(run)[:-2]:
@@ -46,10 +46,10 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *needs:
 
     Raises UserError when it is of another encoder, of another version, or damaged.
     """
-    state = read_json(path / "state.json")
+    state, folder = read_json(path / "state.json"), reachable(path)
     try:
-        model.load_state_dict(load_file(path / "model.safetensors"))
-        restore(optimizer, load_file(path / "optimizer.safetensors"), state["optimizer"])
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        restore(optimizer, load_file(folder / "optimizer.safetensors"), state["optimizer"])
         for name in ("step", *needs):
             state[name]
     except RuntimeError as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..base.console import say
 from ..base.errors import RunError, UserError
+from ..base.files import finite, to_json
 from .tracking import Board
 
 
@@ -29,7 +30,7 @@ class Log:
         """Append one line. `line` has `kind` ("step" or "epoch") and `step`; numbers also go to the boards."""
         clean = {k: round_off(v) if isinstance(v, float) else v for k, v in line.items()}
         try:
-            self.file.write((json.dumps(clean) + "\n").encode())
+            self.file.write((to_json(finite(clean)) + "\n").encode())
         except OSError as error:
             raise RunError(f"could not write log.jsonl: {error.strerror}") from error
         figures: dict[str, float] = {

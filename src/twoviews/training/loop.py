@@ -35,7 +35,7 @@ from ..sources.order import Batches, Order
 from ..sources.source import ImageSource
 from ..views.pipeline import Views
 from . import checkpoint
-from .check import check
+from .check import check, run_folder
 from .failures import explained, nonfinite
 from .log import Log, Silent
 from .monitors import Monitor, looks
@@ -69,7 +69,7 @@ def train(
         options["encoder"] = encoder
     if isinstance(loss, str):
         options["loss"] = loss
-    out = Path(out) if out is not None else Path("runs") / (Path(str(images)).name if not isinstance(images, ImageSource) else "own")
+    out = run_folder(images, out)
     check(None if isinstance(images, ImageSource) else images, out, options)
     joined = processes.join()
     plan = prepare(images, encoder if isinstance(encoder, nn.Module) else None, options, out)

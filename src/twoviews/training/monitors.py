@@ -27,12 +27,12 @@ class Monitor:
         labels = labels_at(source, self.ids) if len(source.classes) > 1 and len(self.ids) >= 5 else None
         self.labels = None if labels is None or (labels < 0).any() else torch.from_numpy(labels).to(device)
 
-    def __call__(self, encoder: Encoder) -> dict[str, float]:
-        """`rank` (RankMe of h), `std` (mean deviation of l2-normalised h times √d, 1 = spread), and with labels `probe` and `knn` (top-1)."""
+    def __call__(self, encoder: Encoder) -> dict[str, float | None]:
+        """`rank` (RankMe of h), `std` (mean deviation of l2-normalised h times √d, 1 = spread; None of one picture), and with labels `probe` and `knn` (top-1)."""
         c = self.config
         h = features(encoder, self.source, c.size, c.resize, self.device, self.precision, self.workers, self.ids, missing="replace")
         unit = torch.nn.functional.normalize(h, dim=1)
-        out = {"rank": effective_rank(h), "std": unit.std(0).mean().item() * h.shape[1] ** 0.5}
+        out = {"rank": effective_rank(h), "std": unit.std(0).mean().item() * h.shape[1] ** 0.5 if len(h) > 1 else None}
         if self.labels is not None:
             cut, classes = len(h) - max(1, len(h) // 5), len(self.source.classes)
             train, asked, y, truth = h[:cut], h[cut:], self.labels[:cut], self.labels[cut:]

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..base import draws as rng
 from ..base.errors import UserError
 from ..base.files import write_whole
+from ..base.names import one_line
 from ..sources.order import some
 from ..sources.source import ImageSource, Picture, Small
 from ..views.config import ViewConfig
@@ -122,8 +123,9 @@ def compose(rows: list, spec: str, config: ViewConfig) -> Image.Image:
     block, height = 3 * (CELL + 8) + 24, CELL + caption + 10
     canvas = Image.new("RGB", (columns * block + 8, 34 + height * -(-len(rows) // columns)), "white")
     pen = ImageDraw.Draw(canvas)
-    pen.text((10, 9), f"{spec}: picture, first view, second view ({config.size} px)", "black", font)
-    for number, (name, image, x1, x2, texts) in enumerate(rows):
+    pen.text((10, 9), f"{one_line(spec)}: picture, first view, second view ({config.size} px)", "black", font)
+    for number, (full, image, x1, x2, texts) in enumerate(rows):
+        name = one_line(full)
         x, y = 10 + (number % columns) * block, 34 + (number // columns) * height
         for column, view in enumerate((as_float(image), x1, x2)):
             canvas.paste(to_pil(view), (x + column * (CELL + 8), y))

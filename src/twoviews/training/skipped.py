@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..base import processes
 from ..base.files import write_whole
+from ..base.names import utf8
 
 SKIPPED = "skipped.csv"
 
@@ -27,12 +28,12 @@ def write_skipped(run: Path, found: dict[str, str]) -> None:
     if path.is_file():
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             known = dict(row for row in list(csv.reader(file))[1:] if len(row) == 2)
-    merged = {**found, **known}
+    merged = {**{utf8(name): utf8(reason) for name, reason in found.items()}, **known}
     if merged == known:
         return
 
     def fill(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with part.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("file", "reason"), *sorted(merged.items())])
 
     write_whole(path, fill)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ..base.errors import RunError, UserError, unknown
 from ..base.files import read_json, write_json
+from ..base.names import reachable, utf8
 
 TRACKERS = ("wandb", "mlflow")
 RECORDS = "tracking.json"  # of a RUN: the record of each tracker that the run goes on in
@@ -55,7 +56,7 @@ class TensorBoard:
     def __init__(self, run: Path, step: int):
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(run / "tensorboard"), purge_step=step or None)
+        self.writer = SummaryWriter(str(reachable(run) / "tensorboard"), purge_step=step or None)
 
     def scalars(self, figures: dict[str, float], step: int) -> None:
         for name, value in figures.items():
@@ -77,10 +78,10 @@ class WandB:
         known = record(run).get("wandb")
         self.run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "twoviews"),
-            name=os.environ.get("WANDB_NAME", run.resolve().name),
+            name=os.environ.get("WANDB_NAME", utf8(run.resolve().name)),
             id=known,
             resume="allow" if known else None,
-            dir=str(run),
+            dir=str(reachable(run)),
             config=config,
             settings=wandb.Settings(silent=True, console="off"),
         )
@@ -107,14 +108,14 @@ class MLflow:
         from mlflow.entities import Metric, Param
 
         self.metric = Metric
-        self.client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(run / 'mlflow.db').resolve()}")
+        self.client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(reachable(run) / 'mlflow.db').absolute()}")
         known = record(run).get("mlflow")
         if known is None:
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "twoviews")
             found = self.client.get_experiment_by_name(name)
             experiment = found.experiment_id if found else self.client.create_experiment(name)
-            self.id: str = self.client.create_run(experiment, run_name=run.resolve().name).info.run_id
-            self.client.log_batch(self.id, params=[Param(key, str(value)) for key, value in config.items()])
+            self.id: str = self.client.create_run(experiment, run_name=utf8(run.resolve().name)).info.run_id
+            self.client.log_batch(self.id, params=[Param(key, utf8(str(value))) for key, value in config.items()])
             remember(run, "mlflow", self.id)
         else:
             self.id = known

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from ..base.console import say
 from ..nets.base import Encoder
 from ..sources.source import ImageSource
 from .config import DuplicatesConfig
@@ -18,11 +20,19 @@ from .sinks import Vectors
 from .write import Embedder, vectors_of
 
 TILE = 2048
+ROUNDING = 2e-6  # of the largest length: what float32 leaves uncertain
+FEW = 3  # pictures below which the mean is made of what is compared with it
 
 
 def centred(h: Tensor) -> Tensor:
-    """Vectors minus their mean, l2-normalised: after a ReLU all vectors point the same way, and cosines say little before this."""
-    return F.normalize(h - h.mean(0), dim=1)
+    """Vectors minus their mean, l2-normalised: after a ReLU all vectors point the same way, and cosines say little before this. Shapes (n, d) → (n, d + 1).
+
+    Vectors that are the mean, up to rounding, have no direction left. They are equal to each other and to nothing else: that is the last column.
+    """
+    exact = h.double()
+    rest = exact - exact.mean(0)
+    still = rest.norm(dim=1) <= ROUNDING * exact.norm(dim=1).amax()
+    return torch.cat([F.normalize(rest, dim=1).masked_fill(still[:, None], 0), still[:, None]], 1).float()
 
 
 def pairs(unit: Tensor, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,7 +47,7 @@ def pairs(unit: Tensor, threshold: float) -> tuple[np.ndarray, np.ndarray, np.nd
             values.append(similar[i, j].cpu().numpy())
             rows.append(i.cpu().numpy() + top)
             columns.append(j.cpu().numpy() + left)
-    return np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(values).clip(max=1)
 
 
 def groups_of(unit: Tensor, threshold: float) -> list[tuple[list[int], float]]:
@@ -63,10 +73,12 @@ def duplicates(encoder: str | Path | Encoder, images: str | Path | ImageSource, 
     """
     config = DuplicatesConfig(**options)
     vectors = vectors_of(Embedder(encoder, config), images)
+    if len(vectors) < FEW:
+        say(f"{len(vectors)} pictures: equal ones are found; what is nearly equal shows only beside others")
     found = [
         {
             "similarity": round(weakest, 6),
-            "pictures": [{"id": i, "path": vectors.paths[i], "split": vectors.splits[i], "label": vectors.labels[i]} for i in rows],
+            "pictures": [vectors.entry(row) for row in rows],
         }
         for rows, weakest in groups_of(centred(vectors.h), config.threshold)
     ]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..base.errors import UserError
+from ..base.names import path_of, utf8
 from ..nets.base import Encoder
 from ..sources.source import ImageSource
 from . import sinks
@@ -21,6 +21,8 @@ from .sinks import LANCE, Vectors
 from .write import Embedder, vectors_of
 
 QUERIES, ROWS = 512, 8192  # a tile of similarities
+EQUAL = 1e6  # similarities that agree to six digits are equal
+MORE = 16  # neighbours that an approximate index is asked for beyond k, so that the best are among them
 
 
 def definition(x: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -31,17 +33,24 @@ def definition(x: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def top_k(unit: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """As `definition`, for rows that are normalised already, a tile at a time: memory does not grow with n · q."""
     queries, n = F.normalize(queries, dim=1), len(unit)
-    k = min(k, n)
     found = []
     for q in queries.split(QUERIES):
-        best, at = torch.full((len(q), k), -torch.inf, device=unit.device), torch.zeros(len(q), k, dtype=torch.long, device=unit.device)
+        best, at = q.new_empty(len(q), 0), torch.empty(len(q), 0, dtype=torch.long, device=unit.device)
         for start in range(0, n, ROWS):
-            values, columns = (q @ unit[start : start + ROWS].T).topk(min(k, n - start, ROWS), dim=1)
-            together = torch.cat([best, values], 1).topk(k, dim=1)
-            at = torch.cat([at, columns + start], 1).gather(1, together.indices)
-            best = together.values
+            similar = q @ unit[start : start + ROWS].T
+            rows = torch.arange(start, start + similar.shape[1], device=unit.device).expand(len(q), -1)
+            values, rows = ranked(similar, rows, min(k, n))
+            best, at = ranked(torch.cat([best, values], 1), torch.cat([at, rows], 1), min(k, n))
         found.append((best, at))
     return torch.cat([b for b, _ in found]), torch.cat([a for _, a in found])
+
+
+def ranked(similar: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k most similar of each line (all, where there are fewer) and their rows, most similar first; of equals (to 1e-6, what is told of them) the
+    smaller row, so that every index gives the same. Shapes (q, n), (q, n) → (q, k), (q, k)."""
+    keys = (similar.double() * EQUAL).round().long() * 2**32 - rows
+    at = keys.topk(min(k, similar.shape[1]), dim=1).indices
+    return similar.gather(1, at), rows.gather(1, at)
 
 
 @dataclasses.dataclass
@@ -56,15 +65,11 @@ class Found:
 
     def as_json(self) -> dict[str, Any]:
         """Every query with its neighbours, most similar first."""
-        v = self.vectors
         lists = [
-            [
-                {"id": int(i), "path": v.paths[i], "split": v.splits[i], "label": v.labels[i], "similarity": round(float(s), 6)}
-                for s, i in zip(scores, rows, strict=True)
-            ]
+            [{**self.vectors.entry(row), "similarity": round(score, 6)} for score, row in zip(scores, rows, strict=True)]
             for scores, rows in zip(self.scores.tolist(), self.rows.tolist(), strict=True)
         ]
-        return {**self.about, "queries": [{"query": q, "neighbours": found} for q, found in zip(self.queries, lists, strict=True)]}
+        return {**self.about, "queries": [{"query": utf8(q), "neighbours": found} for q, found in zip(self.queries, lists, strict=True)]}
 
 
 def search(encoder: str | Path | Encoder, images: str | Path | ImageSource, queries: Sequence[str | Path], **options: Any) -> Found:
@@ -75,8 +80,9 @@ def search(encoder: str | Path | Encoder, images: str | Path | ImageSource, quer
     config = SearchConfig(**options)
     if not queries:
         raise UserError("search needs at least one --query FILE")
+    files = [path_of(str(query)) for query in queries]
     embedder = Embedder(encoder, config)
-    asked = torch.stack([embedder.file(query) for query in queries])
+    asked = torch.stack([embedder.file(file) for file in files])
     vectors = vectors_of(embedder, images)
     scores, rows = INDEXES[config.index](vectors, asked, config.k, str(images))
     about = {
@@ -86,11 +92,26 @@ def search(encoder: str | Path | Encoder, images: str | Path | ImageSource, quer
         "searched": len(vectors),
         "images": vectors.about["images"],
     }
-    return Found([str(query) for query in queries], scores, rows, vectors, about)
+    return Found(files, scores, rows, vectors, about)
 
 
 def exact(vectors: Vectors, queries: Tensor, k: int, spec: str) -> tuple[Tensor, Tensor]:
+    """By comparing with all."""
     return top_k(F.normalize(vectors.h, dim=1), queries, k)
+
+
+def among(vectors: Vectors, queries: Tensor, candidates: list[list[int]], k: int) -> tuple[Tensor, Tensor]:
+    """The k best of each query's candidate rows, by their exact cosines. Where an index found fewer than it was asked for (a vector of zeros has no
+    cosine for some), or equals of the last may lie beyond what it found, all vectors are compared."""
+    wanted, k = min(k + MORE, len(vectors)), min(k, len(vectors))
+    found = []
+    for query, rows in zip(queries, candidates, strict=True):
+        at = torch.tensor(sorted(set(rows)), dtype=torch.long)
+        similar = F.normalize(query[None], dim=1) @ F.normalize(vectors.h[at], dim=1).T
+        best, own = ranked(similar, at[None], k)
+        whole = len(at) == len(vectors) or (len(at) >= wanted and best[0, -1] > similar.min() + 2 / EQUAL)
+        found.append((best, own) if whole else exact(vectors, query[None], k, ""))
+    return torch.cat([scores for scores, _ in found]), torch.cat([rows for _, rows in found])
 
 
 def by_faiss(vectors: Vectors, queries: Tensor, k: int, spec: str) -> tuple[Tensor, Tensor]:
@@ -100,10 +121,10 @@ def by_faiss(vectors: Vectors, queries: Tensor, k: int, spec: str) -> tuple[Tens
     except ImportError as error:
         raise UserError("--index faiss needs FAISS: uv pip install 'twoviews[faiss]'") from error
     index: Any = faiss.IndexHNSWFlat(vectors.h.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efSearch = max(64, 2 * k)
+    index.hnsw.efSearch = max(64, 2 * (k + MORE))
     index.add(F.normalize(vectors.h, dim=1).numpy())
-    scores, rows = index.search(F.normalize(queries, dim=1).numpy(), min(k, len(vectors)))
-    return torch.from_numpy(scores), torch.from_numpy(np.asarray(rows))
+    _, rows = index.search(F.normalize(queries, dim=1).numpy(), min(k + MORE, len(vectors)))
+    return among(vectors, queries, [[row for row in own if row >= 0] for own in rows.tolist()], k)  # -1: fewer were found
 
 
 def by_lance(vectors: Vectors, queries: Tensor, k: int, spec: str) -> tuple[Tensor, Tensor]:
@@ -113,9 +134,8 @@ def by_lance(vectors: Vectors, queries: Tensor, k: int, spec: str) -> tuple[Tens
             f"--index lance searches a LanceDB table: twoviews embed … --out {LANCE}DIR, then give {LANCE}DIR instead of {spec}"
         )
     table = sinks.open_table(spec)
-    found = [table.search(q.numpy()).distance_type("cosine").limit(k).to_arrow() for q in queries]
-    rows = torch.tensor([part.column("id").to_pylist() for part in found])
-    return 1 - torch.tensor([part.column("_distance").to_pylist() for part in found]), rows
+    found = [table.search(q.numpy()).distance_type("cosine").limit(k + MORE).select(["id", "_distance"]).to_arrow() for q in queries]
+    return among(vectors, queries, [vectors.rows(part.column("id").to_pylist()).tolist() for part in found], k)
 
 
 INDEXES = {"exact": exact, "faiss": by_faiss, "lance": by_lance}

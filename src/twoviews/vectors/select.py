@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from ..base import draws as rng
 from ..base.errors import UserError, unknown
+from ..base.names import path_of
 from ..evaluate.labels import listed
 from ..nets.base import Encoder
+from ..sources.parts import TEST, VAL
 from ..sources.source import ImageSource
 from .config import SelectConfig
 from .duplicates import centred
@@ -49,7 +52,9 @@ def coverage(unit: Tensor, n: int, given: NDArray[np.int64], seed: int = 0) -> N
 
     wanted = min(n + len(given), len(unit))
     make: Any = partial(MiniBatchKMeans, batch_size=4096) if len(unit) >= MANY else KMeans
-    found = make(wanted, n_init=1, random_state=seed).fit(unit.numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer different vectors than centres: what is left is chosen below
+        found = make(wanted, n_init=1, random_state=seed).fit(unit.numpy())
     taken = set(found.labels_[given].tolist())
     order = np.argsort(-np.bincount(found.labels_, minlength=wanted), kind="stable")
     distance = np.linalg.norm(unit.numpy() - found.cluster_centers_[found.labels_], axis=1)
@@ -84,13 +89,13 @@ def choose(h: Tensor, n: int, method: str = "coverage", given: NDArray[np.int64]
 
 
 def select(encoder: str | Path | Encoder, images: str | Path | ImageSource, n: int, **options: Any) -> tuple[list[dict[str, Any]], Vectors]:
-    """Which n pictures of a SPEC to label next, as dictionaries, and the vectors they were chosen by. Test parts are left out.
+    """Which n pictures of a SPEC to label next, as dictionaries, and the vectors they were chosen by. Validation and test parts are left out.
 
     `options` are fields of SelectConfig. Raises UserError for names in `given` that match no picture.
     """
     config = SelectConfig(**options)
     vectors = vectors_of(Embedder(encoder, config), images)
-    pool = np.array([i for i, split in enumerate(vectors.splits) if split != "test"], np.int64)
-    given = listed(Path(config.given), [vectors.paths[i] for i in pool]) if config.given else None
+    pool = np.array([row for row, split in enumerate(vectors.splits) if split not in (VAL, TEST)], np.int64)
+    given = listed(Path(path_of(config.given)), [vectors.paths[i] for i in pool]) if config.given else None
     rows = pool[choose(vectors.h[torch.from_numpy(pool)], n, config.method, given, config.seed)]
-    return [{"id": int(i), "path": vectors.paths[i], "split": vectors.splits[i], "label": vectors.labels[i]} for i in rows], vectors
+    return [vectors.entry(int(row)) for row in rows], vectors

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..base.errors import UserError
 from ..base.files import write_json, write_text, write_whole
+from ..base.names import one_line, path_of
 from ..sources.config import ReadConfig, Reading
 from ..sources.decode import read_file
 from ..sources.errors import Unreadable
@@ -86,10 +87,10 @@ class Album:
     def __init__(self, vectors: Vectors):
         self.vectors, self.pictures = vectors, vectors.pictures
 
-    def cell(self, row: int, *lines: str) -> Cell:
-        """The picture of a row of the vectors, with its path, label and more lines."""
-        v = self.vectors
-        text = [line for line in (v.paths[row], v.labels[row], *lines) if line]
+    def cell(self, id: int, *lines: str) -> Cell:
+        """The picture of this number, with its path, label and more lines."""
+        v, row = self.vectors, int(self.vectors.rows([id])[0])
+        text = [one_line(line) for line in (v.paths[row], v.labels[row], *lines) if line]
         return Cell(to_pil(self.picture(row)), text)
 
     def picture(self, row: int) -> Tensor:
@@ -115,7 +116,7 @@ def reading_of(vectors: Vectors) -> Reading:
 def query_cell(path: str, how: Reading) -> Cell:
     """A query's picture."""
     try:
-        return Cell(to_pil(as_float(read_file(Path(path), how))), [Path(path).name, "query"], True)
+        return Cell(to_pil(as_float(read_file(Path(path_of(path)), how))), [one_line(Path(path).name), "query"], True)
     except Unreadable as error:
         raise UserError(f"{path} is no picture that can be read: {error}") from error
 
@@ -142,10 +143,10 @@ def compose(title: str, rows: list[Row]) -> Image.Image:
     height = 20 + CELL + caption + 10
     canvas = Image.new("RGB", (max(columns * (CELL + 8) + 12, 420), 34 + height * len(rows)), "white")
     pen = ImageDraw.Draw(canvas)
-    pen.text((10, 9), title, "black", font)
+    pen.text((10, 9), one_line(title), "black", font)
     for number, row in enumerate(rows):
         y = 34 + number * height
-        pen.text((10, y), row.title[-90:], "#333333", small)
+        pen.text((10, y), one_line(row.title)[-90:], "#333333", small)
         for column, cell in enumerate(row.cells):
             x = 10 + column * (CELL + 8)
             canvas.paste(cell.picture, (x, y + 18))

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from ..base.errors import UserError
-from ..base.files import write_whole
+from ..base.files import to_json, write_whole
+from ..base.names import reachable, utf8
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
 
@@ -27,9 +28,10 @@ LANCE, TABLE = "lance:", "vectors"
 
 @dataclasses.dataclass
 class Vectors:
-    """Vectors (n, d) float32 with their pictures' paths, splits, labels (None where unknown) and numbers `ids` over all splits.
+    """Vectors (n, d) float32 with their pictures' paths, splits, labels (None where unknown) and numbers `ids` over all splits, ascending.
 
-    `about` is their provenance, `pictures` are the pictures themselves where they are open. A picture that could not be read has no row.
+    `about` is their provenance, `pictures` are the pictures themselves where they are open. A picture that could not be read has no row, so a row
+    is not an id: `rows` leads from ids to rows, `entry` says what a row is.
     """
 
     h: Tensor
@@ -43,6 +45,18 @@ class Vectors:
     def __len__(self) -> int:
         return len(self.h)
 
+    def rows(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The rows of pictures by their numbers. Raises KeyError for one that has no vector."""
+        wanted = np.asarray(ids, np.int64)
+        found = np.searchsorted(self.ids, wanted).clip(max=max(0, len(self) - 1))
+        if len(wanted) and (not len(self) or (self.ids[found] != wanted).any()):
+            raise KeyError(f"no vector of picture {wanted[0] if not len(self) else wanted[self.ids[found] != wanted][0]}")
+        return found
+
+    def entry(self, row: int) -> dict[str, Any]:
+        """What is said of a row wherever it is named: id, path, split and label."""
+        return {"id": int(self.ids[row]), "path": self.paths[row], "split": self.splits[row], "label": self.labels[row]}
+
 
 def schema(features: int, about: dict[str, Any]) -> pa.Schema:
     """Columns and provenance of every Parquet file and table of vectors."""
@@ -53,23 +67,18 @@ def schema(features: int, about: dict[str, Any]) -> pa.Schema:
         ("label", pa.string()),
         ("vector", pa.list_(pa.float32(), features)),
     ]
-    return pa.schema(fields, {KEY: json.dumps(about).encode()})
+    return pa.schema(fields, {KEY: to_json(about).encode()})
 
 
 def write_part(path: Path, source: ImageSource, ids: np.ndarray, first: int, split: str, h: Tensor, about: dict[str, Any]) -> None:
     """The vectors (k, d) of the pictures `ids` of a split as one Parquet file; the split's own numbers begin at `first`."""
     known = source.labels
-    labels = [None if known is None or known[i] < 0 else str(source.classes[int(known[i])]) for i in ids]
-    paths = [clean(source.name(int(i))) for i in ids]
+    labels = [None if known is None or known[i] < 0 else utf8(str(source.classes[int(known[i])])) for i in ids]
+    paths = [utf8(source.name(int(i))) for i in ids]
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(h.cpu().numpy().ravel()), h.shape[1])
     columns = [pa.array(ids + first, pa.int64()), pa.array(paths), pa.array([split] * len(ids)), pa.array(labels, pa.string()), vectors]
     table = pa.Table.from_arrays(columns, schema=schema(h.shape[1], about))
     write_whole(path, lambda beside: pq.write_table(table, beside))
-
-
-def clean(path: str) -> str:
-    """A file name as valid text: bytes that are no UTF-8 are shown as such."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_vectors(spec: str) -> bool:
@@ -79,12 +88,19 @@ def is_vectors(spec: str) -> bool:
         return True
     if path.is_dir():
         return any(path.glob("part-*.parquet"))
-    return path.suffix == ".parquet" and path.is_file() and KEY in (pq.read_schema(path).metadata or {})
+    return path.suffix == ".parquet" and path.is_file() and _ours(path)
+
+
+def _ours(path: Path) -> bool:
+    try:
+        return KEY in (pq.read_schema(reachable(path)).metadata or {})
+    except (OSError, pa.ArrowInvalid):  # whoever reads it as pictures says what is wrong
+        return False
 
 
 def merge(parts: list[Path], target: str) -> None:
     """Parts into one sink, one part in memory at a time. Raises UserError for an extra that is missing."""
-    first = pq.read_schema(parts[0])
+    first = pq.read_schema(reachable(parts[0]))
     if target.startswith(LANCE):
         lance = connect(target)
         lance.create_table(TABLE, pa.RecordBatchReader.from_batches(first, batches(parts)), mode="overwrite")
@@ -94,17 +110,17 @@ def merge(parts: list[Path], target: str) -> None:
     def parquet(beside: Path) -> None:
         with pq.ParquetWriter(beside, first) as writer:
             for part in parts:
-                writer.write_table(pq.read_table(part))
+                writer.write_table(pq.read_table(reachable(part)))
 
     def npz(beside: Path) -> None:
-        count, features = sum(pq.read_metadata(part).num_rows for part in parts), first.field("vector").type.list_size
+        count, features = sum(pq.read_metadata(reachable(part)).num_rows for part in parts), first.field("vector").type.list_size
         raw = beside.with_suffix(".npy")
         try:
             vectors = np.lib.format.open_memmap(raw, "w+", np.float32, (count, features))
             at = 0
             text: dict[str, list] = {name: [] for name in ("id", "path", "split", "label")}
             for part in parts:
-                table = pq.read_table(part)
+                table = pq.read_table(reachable(part))
                 vectors[at : at + len(table)] = matrix(table)
                 at += len(table)
                 for name, values in text.items():
@@ -127,7 +143,7 @@ def merge(parts: list[Path], target: str) -> None:
 def batches(parts: list[Path]) -> Iterator[pa.RecordBatch]:
     """The rows of all parts, a batch at a time."""
     for part in parts:
-        yield from pq.read_table(part).to_batches()
+        yield from pq.read_table(reachable(part)).to_batches()
 
 
 def matrix(table: pa.Table) -> np.ndarray:
@@ -135,7 +151,7 @@ def matrix(table: pa.Table) -> np.ndarray:
     column = table.column("vector").combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks)
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), table.schema.field("vector").type.list_size)
 
 
 def read(spec: str) -> Vectors:
@@ -147,7 +163,7 @@ def read(spec: str) -> Vectors:
         return _from_npz(path)
     files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
     try:
-        return from_table(pa.concat_tables([pq.read_table(file) for file in files]), spec)
+        return from_table(pa.concat_tables([pq.read_table(reachable(file)) for file in files]), spec)
     except (OSError, pa.ArrowInvalid, IndexError) as error:
         raise UserError(f"{spec} cannot be read as vectors: {error}") from error
 
@@ -170,9 +186,11 @@ def _from_npz(path: Path) -> Vectors:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise ValueError("its parts are packed, which could unpack to any size")
         with np.load(path, allow_pickle=False) as data:
-            texts = [data[name].tolist() for name in ("path", "split", "label")]
+            order = np.argsort(data["id"], kind="stable")
+            texts = [data[name][order].tolist() for name in ("path", "split", "label")]
             about = json.loads(str(data["about"]))
-            return Vectors(torch.from_numpy(data["vector"]), texts[0], texts[1], [t or None for t in texts[2]], about, data["id"])
+            h = torch.from_numpy(data["vector"][order])
+            return Vectors(h, texts[0], texts[1], [t or None for t in texts[2]], about, data["id"][order])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} was not written by twoviews embed: {error}") from error
 
@@ -192,4 +210,15 @@ def connect(spec: str) -> Any:
         import lancedb
     except ImportError as error:
         raise UserError("lance:… needs LanceDB: uv pip install 'twoviews[lance]'") from error
-    return lancedb.connect(spec.removeprefix(LANCE))
+    return lancedb.connect(str(_database(spec)))
+
+
+def _database(spec: str) -> Path | str:
+    """The folder of `lance:DIR` by a path that LanceDB takes; an object store's address as it is."""
+    name = spec.removeprefix(LANCE)
+    if "://" in name:
+        return name
+    folder = Path(name)
+    if reachable(folder) != folder:
+        folder.mkdir(parents=True, exist_ok=True)  # a link has to lead somewhere
+    return reachable(folder)

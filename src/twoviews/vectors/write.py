@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ..base import processes
 from ..base.console import say
 from ..base.device import autocast
-from ..base.errors import UserError
+from ..base.errors import RunError, UserError
+from ..base.names import name_of
 from ..base.work import slug, working
 from ..evaluate.subjects import named, pictures_for, where, workers_for
 from ..nets.base import Encoder
@@ -56,7 +57,12 @@ class Embedder:
     def __call__(self, views: Tensor) -> Tensor:
         """(n, C, S, S) → (n, d) float32 on the host."""
         with autocast(self.device, self.precision):
-            return self.net(views.to(self.device).contiguous(memory_format=torch.channels_last)).float().cpu()
+            h = self.net(views.to(self.device).contiguous(memory_format=torch.channels_last)).float().cpu()
+        if not h.isfinite().all():
+            raise RunError(
+                f"{self.subject.text} makes vectors that are not finite: its weights are broken, or too large for {self.precision}"
+            )
+        return h
 
     def file(self, path: str | Path) -> Tensor:
         """The vector of one picture file, (d,). Raises UserError when it is none."""
@@ -175,12 +181,19 @@ def vectors_of(embedder: Embedder, images: str | Path | ImageSource) -> Vectors:
                 f"{spec} holds vectors of another encoder: {found.about['encoder']}, layer {found.about['layer']}, weights {found.about['weights_sha256'][:8]}; "
                 f"{embedder.subject.text}, layer {layer}, has {embedder.hash[:8]}. Embed the pictures again"
             )
-        return found
+        return _some(found, spec)
     pictures = opened(images, embedder)
     with tempfile.TemporaryDirectory() as passing:
         target = kept(embedder, pictures) or Path(passing) / "vectors"
         write(embedder, pictures, str(target))
-        return dataclasses.replace(sinks.read(str(target)), pictures=pictures)
+        return _some(dataclasses.replace(sinks.read(str(target)), pictures=pictures), spec)
+
+
+def _some(vectors: Vectors, spec: str) -> Vectors:
+    """The vectors. Raises UserError where there are none."""
+    if not len(vectors):
+        raise UserError(f"{spec} has no vectors: none of its pictures could be read")
+    return vectors
 
 
 def kept(embedder: Embedder, pictures: Pictures) -> Path | None:
@@ -188,5 +201,5 @@ def kept(embedder: Embedder, pictures: Pictures) -> Path | None:
     if embedder.subject.folder is None:
         return None
     prints = "-".join(part.fingerprint.split("[")[0][:8] for part in pictures.splits.values())
-    name = f"{slug(Path(pictures.spec).stem)}-{embedder.config.layer}{embedder.spec.size}-{embedder.hash[:8]}-{prints}"
+    name = f"{slug(Path(name_of(pictures.spec)).stem)}-{embedder.config.layer}{embedder.spec.size}-{embedder.hash[:8]}-{prints}"
     return embedder.subject.folder / "vectors" / name
