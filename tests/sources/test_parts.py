@@ -401,8 +401,13 @@ def test_one_line_says_what_was_understood(tmp_path, capsys):
         open_pictures(tmp_path / "docs")
         console.say("next")
         assert capsys.readouterr().err == f"{tmp_path / 'docs'}: 1 image without labels\nnext\n"
+
+    def refused():
+        open_pictures(tmp_path / "docs")
+        open_pictures(tmp_path / "docs", config=ReadConfig(test_on="val"))
+
     with pytest.raises(UserError, match="no such part"), console.command():
-        questions(open_pictures(tmp_path / "docs") and open_pictures(tmp_path / "docs", config=ReadConfig(test_on="val")))
+        refused()
     assert capsys.readouterr().err == "", "what is refused is one message"
 
 
