@@ -398,8 +398,17 @@ def test_one_line_says_what_was_understood(tmp_path, capsys):
             open_pictures(tmp_path, listed="skipped.csv")
     assert capsys.readouterr().err == f"{tmp_path}: {want.format('skipped.csv')}\n"
     with console.command():
-        open_pictures("digits", 1)
-    assert capsys.readouterr().err == "digits: 1,797 images, 10 classes (0, 1, 2, …) in train 1,257 · test 540\n"
+        open_pictures(tmp_path / "docs")
+        console.say("next")
+        assert capsys.readouterr().err == f"{tmp_path / 'docs'}: 1 image without labels\nnext\n"
+
+    def refused():
+        open_pictures(tmp_path / "docs")
+        open_pictures(tmp_path / "docs", config=ReadConfig(test_on="val"))
+
+    with pytest.raises(UserError, match="no such part"), console.command():
+        refused()
+    assert capsys.readouterr().err == "", "what is refused is one message"
 
 
 def test_details_are_told_where_they_are_asked_for(tmp_path, capsys):

@@ -106,10 +106,10 @@ def among(vectors: Vectors, queries: Tensor, candidates: list[list[int]], k: int
     wanted, k = min(k + MORE, len(vectors)), min(k, len(vectors))
     found = []
     for query, rows in zip(queries, candidates, strict=True):
-        at = torch.tensor(sorted(set(rows)))
+        at = torch.tensor(sorted(set(rows)), dtype=torch.long)
         similar = F.normalize(query[None], dim=1) @ F.normalize(vectors.h[at], dim=1).T
         best, own = ranked(similar, at[None], k)
-        whole = len(at) == len(vectors) or (len(at) == wanted and best[0, -1] > similar.min() + 2 / EQUAL)
+        whole = len(at) == len(vectors) or (len(at) >= wanted and best[0, -1] > similar.min() + 2 / EQUAL)
         found.append((best, own) if whole else exact(vectors, query[None], k, ""))
     return torch.cat([scores for scores, _ in found]), torch.cat([rows for _, rows in found])
 

@@ -151,7 +151,7 @@ def matrix(table: pa.Table) -> np.ndarray:
     column = table.column("vector").combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks)
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), table.schema.field("vector").type.list_size)
 
 
 def read(spec: str | Path) -> Vectors:

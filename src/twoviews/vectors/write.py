@@ -182,12 +182,19 @@ def vectors_of(embedder: Embedder, images: str | Path | ImageSource) -> Vectors:
                 f"{spec} holds vectors of another encoder: {found.about['encoder']}, layer {found.about['layer']}, weights {found.about['weights_sha256'][:8]}; "
                 f"{embedder.subject.text}, layer {layer}, has {embedder.hash[:8]}. Embed the pictures again"
             )
-        return found
+        return _some(found, spec)
     pictures = opened(images, embedder)
     with tempfile.TemporaryDirectory() as passing:
         target = kept(embedder, pictures) or Path(passing) / "vectors"
         write(embedder, pictures, str(target))
-        return dataclasses.replace(sinks.read(str(target)), pictures=pictures)
+        return _some(dataclasses.replace(sinks.read(str(target)), pictures=pictures), spec)
+
+
+def _some(vectors: Vectors, spec: str) -> Vectors:
+    """The vectors. Raises UserError where there are none."""
+    if not len(vectors):
+        raise UserError(f"{spec} has no vectors: none of its pictures could be read")
+    return vectors
 
 
 def kept(embedder: Embedder, pictures: Pictures) -> Path | None:
