@@ -115,6 +115,8 @@ def _picture(data: bytes, how: Reading, shrink: float, found: PictureInfo | None
         return fast
     try:
         with pillow.opened(data, how) as image:
+            if found is None and pillow.is_plain(image, data):
+                return from_pil(image, how, 1)
             if found is None:
                 found = pillow.pillow_info(image, data, how, frames=False)
                 fast = _jpeg(data, found, how, shrink)

@@ -62,8 +62,9 @@ def pillow_info(image: Image.Image, file: bytes | Path, how: Reading, *, frames:
     count = getattr(image, "n_frames", 1) if frames else 1
     bits = _bits(image, file)
     deep = mode.startswith("I;16")
+    fast = image.format == "JPEG" and how.channels in MODES and (mode == "L" or (mode == "RGB" and how.channels == 3))
     found = PictureInfo(
-        "pillow",
+        "simplejpeg" if fast else "pillow",
         *upright(*stored, turned),
         frames=count,
         stored=stored,
@@ -74,8 +75,6 @@ def pillow_info(image: Image.Image, file: bytes | Path, how: Reading, *, frames:
         range=None if mode in TYPES else (0.0, 65535.0 if deep else 255.0),
         bits=32 if mode in TYPES else 16 if deep else 8,
     )
-    if image.format == "JPEG" and (mode == "L" or (mode == "RGB" and how.channels == 3)) and how.channels in MODES:
-        return replace(found, reader="simplejpeg")
     clear = image.format == "PNG" and bits == 16 and "transparency" in image.info
     if (bits > found.bits or clear or (deep and image.format == "JPEG2000")) and image.format in ("PNG", "JPEG2000"):
         if importlib.util.find_spec("imagecodecs"):
@@ -144,6 +143,11 @@ def _may_be_turned(file: bytes | Path) -> bool:
     return any(mark in data for mark in TURNED)
 
 
+def is_plain(image: Image.Image, data: bytes) -> bool:
+    """Whether an opened picture is a PNG of up to 8 bits that lies upright: such are loaded by the ten thousand, and there is no more to describe."""
+    return image.format == "PNG" and ";16" not in _raw_mode(image) and not _may_be_turned(data)
+
+
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none."""
     try:
@@ -165,7 +169,7 @@ def pixels(image: Image.Image, data: bytes, how: Reading, found: PictureInfo) ->
             image.load()  # says what is wrong, or reads past it
             if how.range != AUTO:
                 raise Unreadable(f"damaged: {error}") from error
-    tensor = from_pil(image, how)
+    tensor = from_pil(image, how, 1 if image.format == "TIFF" else found.orientation)  # Pillow turns a TIFF when it loads it
     if tuple(tensor.shape[1:]) != (found.height, found.width):
         raise Unreadable(f"its header says {found.width} × {found.height}, its pixels are {tensor.shape[2]} × {tensor.shape[1]}")
     return tensor
@@ -182,11 +186,14 @@ def lenient(data: bytes, how: Reading) -> Tensor:
             ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def from_pil(image: Image.Image, how: Reading = RGB) -> Tensor:
-    """A PIL image → uint8 (C, H, W): the first frame, upright; gray and RGB have alpha laid on white, other channels are the file's own."""
+def from_pil(image: Image.Image, how: Reading = RGB, turned: int | None = None) -> Tensor:
+    """A PIL image → uint8 (C, H, W): the first frame, upright; gray and RGB have alpha laid on white, other channels are the file's own.
+
+    `turned` is its orientation, where that is known; else the image is asked.
+    """
     refuse_bomb(image.width * image.height, how)
     image.load()
-    turn = UPRIGHT.get(orientation(image), lambda a: a)  # what is left to turn: some formats have turned by now
+    turn = UPRIGHT.get(orientation(image) if turned is None else turned, lambda a: a)
     if image.mode.startswith("I") or image.mode == "F":
         return from_array(turn(np.asarray(image)), how)
     if how.channels not in MODES:

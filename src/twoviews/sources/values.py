@@ -33,11 +33,12 @@ def from_array(array: np.ndarray, how: Reading = RGB, found: PictureInfo | None 
     if array.ndim not in (2, 3):
         raise Unreadable(f"an array of shape {array.shape}; a picture is (H, W) or (H, W, C)")
     array = array[..., None] if array.ndim == 2 else array
-    if found is None:
+    if found is None and array.dtype != np.uint8:
         kind = array.dtype
         about = {"channels": array.shape[2], "dtype": str(kind), "range": type_range(kind), "bits": 8 * kind.itemsize}
         found = PictureInfo("numpy", *array.shape[:2], photometric="", **about)
-    array = UPRIGHT.get(found.orientation, lambda a: a)(to_bytes(array, how, found))
+    if found is not None:
+        array = UPRIGHT.get(found.orientation, lambda a: a)(to_bytes(array, how, found))
     image = torch.from_numpy(np.array(array, order="C")).permute(2, 0, 1)  # kept interleaved, which resizes fastest
     return as_channels(image, how.channels)
 
