@@ -432,6 +432,32 @@ def flat() -> list[str]:
     ]
 
 
+def families() -> list[str]:
+    data = read("timm_families")
+    done = {name: f for name, f in data["families"].items() if "outcome" in f}
+    body = [
+        [
+            name,
+            f["model"].partition(":")[2],
+            f"{f['weights'] / 1e6:.1f}" if f["weights"] else "–",
+            f.get("before", "–"),
+            f["outcome"],
+            f["why"],
+        ]
+        for name, f in done.items()
+    ]
+    count = {outcome: sum(f["outcome"] == outcome for f in done.values()) for outcome in ("trained", "refused")}
+    rest = len(done) - sum(count.values())
+    before = sum(f.get("before", "trained") != "trained" for f in done.values())
+    made = ", ".join(f"{name} {number}" for name, number in data["versions"].items())
+    return [
+        f"{len(done)} families at {data['size']} pixels: {count['trained']} train, {count['refused']} are refused in words before anything is "
+        f"written, {rest} end otherwise. Before there were trials {before} of them broke in the first step and left a RUN. {made}.",
+        "",
+        *table(["family", "smallest member", "million weights", "before", "now", ""], body),
+    ]
+
+
 def pages() -> list[str]:
     data = read("pages")
     r, v = data["report"], data["serve"]
@@ -443,6 +469,7 @@ def pages() -> list[str]:
 
 
 TABLES = {
+    "families": families,
     "demo": demo,
     "cifar": cifar,
     "small_sets": small_sets,
@@ -482,6 +509,7 @@ def filled(page: Path) -> str:
 
 FILLED = (
     HERE / "looking.md",
+    HERE / "networks.md",
     HERE / "paper.md",
     HERE / "results.md",
     HERE / "pictures.md",

@@ -239,8 +239,8 @@ def read_header(path: Path) -> dict[str, Any]:
 def spec_of(header: dict[str, Any], path: Path) -> Spec:
     """The spec in a file's header. Raises UserError for one that is none."""
     try:
-        values = header["spec"]
-        return Spec(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in header["spec"].items()}
+        return Spec(**values)
     except (TypeError, KeyError) as error:
         raise UserError(f"{path} describes an encoder that this version of twoviews does not know: {error}") from error
 

@@ -82,7 +82,7 @@ def timm_encoder(name: str, channels: int, pretrained: bool, built: int = 0) -> 
 
     if name.split(".")[0] not in timm.list_models():
         raise unknown_among("timm model", name, timm.list_models())
-    sized = {"img_size": built} if built else {}
+    sized: dict[str, Any] = {"img_size": built} if built else {}
     try:
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=channels, **sized)
     except Exception as error:
@@ -102,7 +102,7 @@ def torchvision_encoder(name: str, channels: int, pretrained: bool, built: int =
         raise unknown_among("torchvision model", name, models.list_models(models))
     if channels not in (1, 3):
         raise UserError(f"torchvision:{name} takes 3 channels, or 1 repeated; not {channels}. timm:… models take any number")
-    network = models.get_model(name, weights=None, **({"image_size": built} if built else {}))
+    network: Any = models.get_model(name, weights=None, **({"image_size": built} if built else {}))
     if pretrained:
         weights = models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
         try:

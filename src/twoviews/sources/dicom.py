@@ -15,12 +15,11 @@ import numpy as np
 
 from . import dicom_values
 from .config import Reading
-from .errors import Unreadable
+from .errors import INSTALL, Unreadable
 from .info import PictureInfo
 from .scientific import shape_of
 
 MAGIC = b"DICM"
-INSTALL = "uv pip install 'twoviews[scientific]'"
 DEFLATED, RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"
 SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())  # value types with a length of two bytes
 LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())

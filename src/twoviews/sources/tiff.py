@@ -234,7 +234,5 @@ def _with_reader(found: PictureInfo, tags: ImageFileDirectory_v2, *, known: bool
     ):
         return replace(found, reader="pillow")
     if found.photometric == "ycbcr" and compression in JPEGS:
-        found = replace(found, photometric="rgb")
-    if importlib.util.find_spec("tifffile") is None:
-        raise Unreadable(f"this kind of TIFF needs tifffile: {INSTALL}")
+        return replace(found, photometric="rgb")
     return found

@@ -200,7 +200,7 @@ def decide(spec: str, source: ImageSource, given: dict[str, Any]) -> tuple[Train
 
 
 def _network(config: TrainConfig, module: nn.Module | None, given: dict[str, Any]) -> Encoder:
-    feed = {"resize": config.resize, "range": config.range}
+    feed: dict[str, Any] = {"resize": config.resize, "range": config.range}
     if module is not None:
         return _of_your_own(config, module, feed)
     spec = Spec(config.encoder, config.width, config.sk, config.stem, config.size, config.channels, **feed)

@@ -60,8 +60,8 @@ class TensorBoard:
     """
 
     def __init__(self, run: Path, step: int):
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self.event, self.summary = Event, Summary
