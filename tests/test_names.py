@@ -24,6 +24,7 @@ from twoviews.cli.main import main
 from twoviews.evaluate.intervals import bootstrap, summary
 from twoviews.evaluate.labels import listed
 from twoviews.evaluate.metrics import map11, per_class, top1
+from twoviews.evaluate.protocol import Result
 from twoviews.evaluate.table import cell, table
 from twoviews.pages.config import ServeConfig
 from twoviews.pages.explore import Explorer
@@ -83,7 +84,12 @@ def test_paths_are_found_by_their_escaped_names(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", [LATIN, f"{LATIN}.parquet", "plain.parquet", "x" * 250, "ä" * 120])
 def test_any_library_writes_and_reads_at_any_name(tmp_path, name):
     folder = tmp_path / LATIN
-    write_whole(folder / name, lambda part: (part.write_bytes(b"1"), os.fsencode(part).decode("utf-8")))
+
+    def fill(part):
+        os.fsencode(part).decode("utf-8")
+        part.write_bytes(b"1")
+
+    write_whole(folder / name, fill)
     assert (folder / name).read_bytes() == b"1"
     assert [path.name for path in folder.iterdir()] == [name]
     os.fsencode(reachable(folder / name)).decode("utf-8")
@@ -132,7 +138,7 @@ def test_terminals_get_text_as_it_is(capsys):
     out.cache_clear()
     say("[/red] :cat: \x1b[31m" + LATIN)
     figure = {"mean": 0.5, "low": 0.4, "high": 0.6}
-    result = type("Result", (), {"verb": "knn", "rows": [{"subject": f"[/x] :cat: {LATIN}\x1b", "labels": "all", "top1": figure}]})()
+    result = Result("knn", {}, [{"subject": f"[/x] :cat: {LATIN}\x1b", "labels": "all", "top1": figure}])
     out().print(table(result))
     printed = capsys.readouterr()
     out.cache_clear()

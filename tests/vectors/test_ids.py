@@ -15,6 +15,7 @@ from twoviews.pages.explore import Explorer
 from twoviews.probes import features
 from twoviews.sources.config import Reading
 from twoviews.sources.decode import read_file
+from twoviews.sources.source import Small
 from twoviews.training.sheet import to_pil
 from twoviews.vectors import search as searching
 from twoviews.vectors import sinks, write
@@ -146,7 +147,7 @@ def test_a_run_whose_weights_went_on_gets_other_vectors(net, tmp_path):
 def table_of(h, tmp_path):
     """Vectors with gaps between their ids, as a LanceDB table, and read back."""
     ids = np.arange(len(h)) * 3 + 1
-    source = type("Source", (), {"labels": None, "name": lambda self, i: f"{i}"})()
+    source = Small(torch.zeros(len(h), 1, 8, 8, dtype=torch.uint8), None, [], "made")
     sinks.write_part(tmp_path / "part-0-000000.parquet", source, ids, 0, "all", h, {"encoder": "x"})
     sinks.merge([tmp_path / "part-0-000000.parquet"], f"lance:{tmp_path / 'table'}")
     return sinks.read(f"lance:{tmp_path / 'table'}")

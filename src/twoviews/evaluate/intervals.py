@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -46,20 +46,21 @@ def bootstrap(metric: Callable[[Tensor, Tensor], float | None], logits: Tensor, 
     return (float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))) if values else None
 
 
-def summary(values: list[float], tested: int, one_split: bool) -> dict:
+def summary(values: Sequence[float | None], tested: int, one_split: bool) -> dict:
     """Mean, interval and how the interval was made. One draw on a fixed test set: Wilson; several draws: Student's t over them.
 
     What cannot be computed is None, and `interval` says why: no test picture, or one draw of something that has no interval of its own.
     """
-    if not tested or not all(value is not None and math.isfinite(value) for value in values):
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not tested or len(known) < len(values):
         nothing = "no test picture" if not tested else "a figure that is not finite"
-        return {"mean": None, "low": None, "high": None, "interval": f"none: {nothing}", "values": finite(values)}
-    if len(values) == 1 and not one_split:
-        return {"mean": values[0], "low": None, "high": None, "interval": "none: one draw", "values": values}
-    if len(values) == 1:
-        low, high = wilson(values[0], tested)
+        return {"mean": None, "low": None, "high": None, "interval": f"none: {nothing}", "values": finite(list(values))}
+    if len(known) == 1 and not one_split:
+        return {"mean": known[0], "low": None, "high": None, "interval": "none: one draw", "values": known}
+    if len(known) == 1:
+        low, high = wilson(known[0], tested)
         kind = f"Wilson, {tested} test pictures"
     else:
-        low, high = over_seeds(values)
-        kind = f"Student t over {len(values)} draws"
-    return {"mean": float(np.mean(values)), "low": low, "high": high, "interval": kind, "values": values}
+        low, high = over_seeds(known)
+        kind = f"Student t over {len(known)} draws"
+    return {"mean": float(np.mean(known)), "low": low, "high": high, "interval": kind, "values": known}
