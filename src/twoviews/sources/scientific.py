@@ -17,7 +17,7 @@ from .config import MAX_CHANNELS, Reading
 from .errors import Unreadable
 from .info import PictureInfo, type_range
 
-warnings.filterwarnings("ignore", module=__name__)  # remarks on old headers; what matters is an error
+warnings.filterwarnings("ignore", "Reading `.npy`")  # remarks on old headers; what matters is an error
 NPY = b"\x93NUMPY"
 GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 NETPBM = re.compile(rb"P([2356Ff])%b(\d+)%b(\d+)%b([+-]?[\d.]+)\s" % (GAP, GAP, GAP))
