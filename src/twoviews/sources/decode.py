@@ -21,7 +21,7 @@ from .config import Reading
 from .errors import Unreadable, reason
 from .info import PictureInfo
 from .pillow import from_pil
-from .values import RGB, as_channels, from_array
+from .values import RGB, UPRIGHT, as_channels, from_array
 
 __all__ = ["as_channels", "could_be_image", "decode", "from_array", "from_pil", "info", "read_bytes", "read_file"]
 
@@ -139,7 +139,7 @@ def _jpeg(data: bytes, found: PictureInfo, how: Reading, shrink: float) -> Tenso
         array = simplejpeg.decode_jpeg(data, "RGB" if how.channels == 3 else "GRAY", min_height=least[0], min_width=least[1])
     except ValueError:
         return None
-    return from_array(array, how, found)
+    return from_array(UPRIGHT.get(found.orientation, lambda a: a)(array), how)
 
 
 def _whole(file: bytes | Path) -> bytes:

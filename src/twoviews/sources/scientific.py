@@ -17,6 +17,7 @@ from .config import MAX_CHANNELS, Reading
 from .errors import Unreadable
 from .info import PictureInfo, type_range
 
+warnings.filterwarnings("ignore", "Reading `.npy`")  # remarks on old headers; what matters is an error
 NPY = b"\x93NUMPY"
 GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 NETPBM = re.compile(rb"P([2356Ff])%b(\d+)%b(\d+)%b([+-]?[\d.]+)\s" % (GAP, GAP, GAP))
@@ -49,8 +50,7 @@ def npy_info(data: bytes, how: Reading) -> PictureInfo:
     version = np.lib.format.read_magic(file)
     if version not in read:
         raise Unreadable(f"a .npy of version {version}")
-    with warnings.catch_warnings(action="ignore"):  # remarks on old headers; what matters is an error
-        shape, _, kind = read[version](file)
+    shape, _, kind = read[version](file)
     if kind.hasobject:
         raise Unreadable("holds Python objects (a pickle), which are never read")
     if kind.kind not in "buif":
