@@ -436,7 +436,14 @@ def families() -> list[str]:
     data = read("timm_families")
     done = {name: f for name, f in data["families"].items() if "outcome" in f}
     body = [
-        [name, f["model"].partition(":")[2], f"{f['weights'] / 1e6:.1f}" if f["weights"] else "–", f.get("before", "–"), f["outcome"], f["why"]]
+        [
+            name,
+            f["model"].partition(":")[2],
+            f"{f['weights'] / 1e6:.1f}" if f["weights"] else "–",
+            f.get("before", "–"),
+            f["outcome"],
+            f["why"],
+        ]
         for name, f in done.items()
     ]
     count = {outcome: sum(f["outcome"] == outcome for f in done.values()) for outcome in ("trained", "refused")}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..base.errors import UserError
 from ..base.files import read_json, write_whole
+from ..nets.encoder import fill
 
 
 def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep_every: int) -> None:
@@ -48,7 +49,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *needs:
     """
     state = read_json(path / "state.json")
     try:
-        model.load_state_dict(load_file(path / "model.safetensors"))
+        fill(model, load_file(path / "model.safetensors"))
         restore(optimizer, load_file(path / "optimizer.safetensors"), state["optimizer"])
         for name in ("step", *needs):
             state[name]
