@@ -234,3 +234,10 @@ def test_processors_get_no_channels_last_where_pytorchs_kernel_writes_past_its_e
 def test_torchvisions_networks_with_classifiers_on_the_way_give_one_vector():
     net = tv.encoder("torchvision:googlenet", size=64)
     assert net.train()(torch.rand(2, 3, 64, 64)).shape == (2, net.num_features) == (2, 1024)
+
+
+def test_networks_whose_parts_ask_for_their_version_are_loaded_again(tmp_path):
+    net = tv.encoder("torchvision:mnasnet0_5", size=32).eval()
+    save_encoder(tmp_path / "net.safetensors", net, {})
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(load_encoder(tmp_path / "net.safetensors")(x), net(x))

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -262,7 +263,14 @@ def load_weights(net: nn.Module, path: Path, what: str) -> None:
             f"{path} is the checkpoint of something else than {what}: "
             f"{'; '.join(p for p in parts if p)} (and {max(0, len(missing) + len(extra) + len(other) - 1)} more)"
         )
-    net.load_state_dict(state)
+    fill(net, state)
+
+
+def fill(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """load_state_dict, with the versions of the module's parts, which files of tensors do not keep and some parts ask for."""
+    state: Any = OrderedDict(tensors)
+    state._metadata = module.state_dict()._metadata  # type: ignore[attr-defined]
+    module.load_state_dict(state)
 
 
 def fingerprint(net: nn.Module) -> str:

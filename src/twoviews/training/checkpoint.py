@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..base.errors import UserError
 from ..base.files import finite, read_json, to_json, write_whole
 from ..base.names import reachable
+from ..nets.encoder import fill
 from .run import checkpoints
 
 
@@ -43,7 +44,7 @@ def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *needs:
     """
     state, folder = read_json(path / "state.json"), reachable(path)
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        fill(model, load_file(folder / "model.safetensors"))
         restore(optimizer, load_file(folder / "optimizer.safetensors"), state["optimizer"])
         for name in ("step", *needs):
             state[name]
