@@ -127,6 +127,8 @@ def test_paths_of_other_bytes_are_found_as_they_lie_on_the_disk(folder):
     source = read(folder / "list.csv").training
     assert named(source) == [("K\udce4se.png", "Käse"), ("a.png", "x")]
     assert first_reds(source) == [99, 0]
+    (folder / "escaped.csv").write_text("path,label\nK\\xe4se.png,b\na.png,x\n")  # as our own lists write such a name
+    assert first_reds(read(folder / "escaped.csv").training) == [99, 0]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..base.errors import UserError
+from ..base.names import meant
 from . import labels as of_labels
 from .choose import LABELS, PATHS, SPLIT, column, several, tidy, took
 from .config import ReadConfig, Reading
@@ -180,6 +181,7 @@ def _there(root: Path, name: str) -> str:
         text,
         name.replace("\\", "/"),
         text.replace("\\", "/"),
+        meant(text),  # as our own lists and vectors escape names that are no UTF-8
         name.strip(),
         *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")),
     ]

@@ -27,7 +27,7 @@ def write_skipped(run: Path, found: dict[str, str]) -> None:
     path = run / SKIPPED
     known: dict[str, str] = {}
     if path.is_file():
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with path.open(newline="", encoding="utf-8", errors="backslashreplace") as file:
             known = dict(row for row in list(csv.reader(file))[1:] if len(row) == 2)
     merged = {**{utf8(name): utf8(reason) for name, reason in found.items()}, **known}
     if merged == known:
