@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..base.errors import UserError
 from ..base.files import read_json, write_whole
-from ..nets.encoder import fill
+from ..nets.encoder import fill, tensors_of
 
 
 def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any], keep_every: int) -> None:
@@ -23,7 +23,7 @@ def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimize
 
     def fill(part: Path) -> None:
         part.mkdir()
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
+        save_file(tensors_of(model), part / "model.safetensors")
         save_file(tensors, part / "optimizer.safetensors")
         (part / "state.json").write_text(json.dumps({**state, "step": step, "optimizer": values}) + "\n")
 
