@@ -198,8 +198,18 @@ def save_encoder(path: Path, net: Encoder, provenance: dict[str, Any]) -> None:
 def save_module(path: Path, module: nn.Module, header: dict[str, Any]) -> None:
     """A module's tensors and a header of JSON as one safetensors file. One header key only: the format does not keep the order of several,
     and equal weights are to be equal files."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-    write_whole(path, lambda part: save_file(tensors, part, {"twoviews": to_json(header)}))
+    write_whole(path, lambda part: save_file(tensors_of(module), part, {"twoviews": to_json(header)}))
+
+
+def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A module's tensors as the format takes them: on the host, contiguous, and what parts of a network share once for each."""
+    tensors: dict[str, torch.Tensor] = {}
+    seen = set()
+    for name, value in module.state_dict().items():
+        own = value.detach().cpu().contiguous()
+        tensors[name] = own.clone() if own.data_ptr() in seen else own
+        seen.add(own.data_ptr())
+    return tensors
 
 
 def load_encoder(source: str | Path, module: nn.Module | None = None) -> Encoder:

@@ -48,9 +48,9 @@ def hub(spec: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
     except ImportError as error:
         raise UserError(f"{spec} needs the library datasets: uv pip install 'twoviews[hf]'") from error
     datasets.disable_progress_bars()
+    if config.streaming:
+        return _streamed(name, how, config)
     try:
-        if config.streaming:
-            return _streamed(name, how, config)
         folder = Path(name)
         if (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file():
             found = datasets.load_from_disk(name)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..base.errors import UserError
 from ..base.files import finite, read_json, to_json, write_whole
 from ..base.names import reachable
-from ..nets.encoder import fill
+from ..nets.encoder import fill, tensors_of
 from .run import checkpoints
 
 
@@ -23,7 +23,7 @@ def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimize
 
     def fill(part: Path) -> None:
         part.mkdir()
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part / "model.safetensors")
+        save_file(tensors_of(model), part / "model.safetensors")
         save_file(tensors, part / "optimizer.safetensors")
         (part / "state.json").write_text(to_json({**finite(state), "step": step, "optimizer": values}) + "\n", encoding="utf-8")
 
