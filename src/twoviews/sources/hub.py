@@ -48,14 +48,16 @@ def hub(spec: str, how: Reading, config: ReadConfig) -> dict[str, Encoded]:
     except ImportError as error:
         raise UserError(f"{spec} needs the library datasets: uv pip install 'twoviews[hf]'") from error
     datasets.disable_progress_bars()
-    if config.streaming:
-        return _streamed(name, how, config)
     try:
+        if config.streaming:
+            return _streamed(name, how, config)
         folder = Path(name)
         if (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file():
             found = datasets.load_from_disk(name)
         else:
             found = datasets.load_dataset(name)
+    except UserError:
+        raise
     except (OSError, ValueError, RuntimeError, ConnectionError, DatasetsError) as error:
         raise UserError(f"{spec} cannot be opened: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
     return mapped(spec, found if isinstance(found, dict) else {ALL: found}, how, config)
