@@ -26,6 +26,7 @@ from .values import RGB, UPRIGHT, as_channels, from_array
 __all__ = ["as_channels", "could_be_image", "decode", "from_array", "from_pil", "info", "read_bytes", "read_file"]
 
 START = 132  # bytes that tell one kind of file from another
+USUAL = (b"\xff\xd8\xff", b"\x89PNG")
 MAGIC = (
     b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"8BPS\0\1", b"qoif", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", b"\0\0\1\0",
     b"DDS \x7c\0\0\0", b"icns", b"\x01\xda\0", b"\x01\xda\1", scientific.NPY, *tiff.MAGIC,
@@ -79,6 +80,8 @@ def info(file: bytes | Path, how: Reading = RGB) -> PictureInfo:
 
 def _of_others(file: bytes | Path, start: bytes, how: Reading) -> PictureInfo | None:
     """The description of a file that is not Pillow's alone."""
+    if start.startswith(USUAL):  # most files: nothing else is asked
+        return None
     if dicom.is_dicom(start):
         return dicom.dicom_info(_whole(file), how)
     if start.startswith(scientific.NPY):
