@@ -137,7 +137,7 @@ BAD = [
     ("transfer untrained:convnet --sets petz", "Did you mean pets?"),
     ("transfer untrained:convnet --sets pets --root empty", "pets is not below --root empty"),
     ("detect untrained:convnet empty", "empty holds no boxes"),
-    ("detect untrained:resnet18 file.txt", "is no COCO annotation"),
+    ("detect untrained:resnet18 file.txt", "file.txt"),
     ("distill few digits", "few holds no classifier.safetensors: it is written by twoviews finetune"),
     ("compare digits", "compare needs at least one encoder"),
     ("compare digits untrained:resnet19", "Did you mean resnet18?"),

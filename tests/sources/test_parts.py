@@ -402,14 +402,6 @@ def test_one_line_says_what_was_understood(tmp_path, capsys):
         console.say("next")
         assert capsys.readouterr().err == f"{tmp_path / 'docs'}: 1 image without labels\nnext\n"
 
-    def refused():
-        open_pictures(tmp_path / "docs")
-        open_pictures(tmp_path / "docs", config=ReadConfig(test_on="val"))
-
-    with pytest.raises(UserError, match="no such part"), console.command():
-        refused()
-    assert capsys.readouterr().err == "", "what is refused is one message"
-
 
 def test_details_are_told_where_they_are_asked_for(tmp_path, capsys):
     put(tmp_path / "set", *classed("data/train", "data/test"), ".hidden/1.png")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _command = _details = False
 _told: set[str] = set()
-_held: list[str] = []
 
 
 @cache
@@ -55,7 +54,6 @@ def mute() -> None:
 
 def say(message: str) -> None:
     """One message line on standard error; markup is not interpreted, so file names may hold anything."""
-    _say_held()
     err().print(message, soft_wrap=True)
 
 
@@ -67,25 +65,15 @@ def command(details: bool = False) -> Iterator[None]:
     _told.clear()
     try:
         yield
-        _say_held()
     finally:
-        _held.clear()
         _command = _details = False
 
 
 def tell(message: str) -> None:
-    """A message that a command says once, however often it comes to it, before its next message or bar, or at its end: what is refused is one message.
-
-    Python callers are not told: they can ask.
-    """
+    """A message that a command says once, however often it comes to it. Python callers are not told: they can ask."""
     if _command and message not in _told:
         _told.add(message)
-        _held.append(message)
-
-
-def _say_held() -> None:
-    while _held:
-        say(_held.pop(0))
+        say(message)
 
 
 def detail(message: str) -> None:
@@ -122,7 +110,6 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     if not err().is_terminal:
         yield from items
         return
-    _say_held()
     from rich.progress import track as rich_track
 
     yield from rich_track(items, what, total=total, console=err(), transient=True)
