@@ -319,3 +319,42 @@ def test_what_is_missing_is_said_with_the_line_that_installs_it(missing, monkeyp
     assert close(levels(plain), RAMP * 255)
     with pytest.raises(Unreadable, match=rf"needs {missing}: uv pip install 'twoviews\[scientific\]'"):
         decode(deep)
+
+
+# -- bands, opacity, tables of colours ----------------------------------------------------------------------------------------------------------
+
+COLOURS = np.stack([RAMP, 1 - RAMP, RAMP[:, ::-1] * 0.5], 2)
+CLEAR = (0.25 + 0.75 * RAMP[::-1])[..., None]
+
+
+def whole(values, kind):
+    return (values * (255 if kind == "u1" else 65535)).round().astype(kind)
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["interleaved", "planes"])
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_colours_and_opacity_that_are_called_gray_are_colours(kind, separate):
+    """GDAL writes MinIsBlack and says of the last sample that it is opacity."""
+    pixels = whole(np.concatenate([COLOURS, CLEAR], 2), kind)
+    options = {"photometric": "minisblack", "planarconfig": "separate" if separate else "contig"}
+    lie = (lambda a: np.ascontiguousarray(a.transpose(2, 0, 1))) if separate else np.ascontiguousarray
+    data = written(lie(pixels), extrasamples=["unspecified", "unspecified", "unassalpha"], **options)
+    assert close(levels(data, 3), (COLOURS * CLEAR + 1 - CLEAR) * 255)
+    assert close(levels(data, 4)[..., 3], CLEAR[..., 0] * 255)
+    five = written(lie(pixels[..., [0, 1, 2, 0, 3]]), extrasamples=["unspecified"] * 3 + ["unassalpha"], **options)
+    for channels in (1, 3):
+        with pytest.raises(Unreadable, match="4 bands that nothing names, and opacity: --channels 5 keeps them"):
+            decode(five, Reading(channels))
+    assert close(levels(five, 5), pixels[..., [0, 1, 2, 0, 3]] / (1 if kind == "u1" else 257))
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_opacity_beside_white_is_zero_and_cmyk(kind, compression):
+    inverted = written(
+        whole(np.dstack([1 - RAMP, CLEAR]), kind), photometric="miniswhite", extrasamples=["unassalpha"], compression=compression
+    )
+    assert close(levels(inverted), (RAMP[..., None] * CLEAR + 1 - CLEAR)[..., 0] * 255)
+    inks = whole(np.dstack([1 - COLOURS, 0 * RAMP, CLEAR]), kind)
+    data = written(inks, photometric="separated", extrasamples=["unassalpha"], compression=compression)
+    assert close(levels(data, 3), (COLOURS * CLEAR + 1 - CLEAR) * 255)

@@ -109,11 +109,21 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
         array = array.copy()
         array[..., 1:3] ^= array.dtype.type(1 << (found.bits - 1))  # signed in the file
     colours = COLOURS.get(found.photometric, 1)
+    _refuse_bands(found, how)
     if how.channels in MODES and (found.photometric in COLOURS or found.alpha is not None):
         kept = [*range(colours), *([] if found.alpha is None else [found.alpha])]  # samples that are neither are no colours
         array = array[..., kept]
         found = replace(found, channels=len(kept), alpha=None if found.alpha is None else colours)
     return array, found
+
+
+def _refuse_bands(found: PictureInfo, how: Reading) -> None:
+    """Raises Unreadable where gray or RGB is asked for, and nothing says which of several bands that is."""
+    bands = found.channels - (found.alpha is not None)
+    unnamed = (found.photometric == "" and found.alpha is not None) or (found.photometric == "white-is-zero" and bands > 1)
+    if unnamed and how.channels in MODES:
+        keep = "" if found.channels in MODES else f": --channels {found.channels} keeps them"
+        raise Unreadable(f"holds {bands} bands that nothing names{', and opacity' if found.alpha is not None else ''}{keep}")
 
 
 def _refuse_hollow_segments(data: bytes, page: tifffile.TiffPage, found: PictureInfo) -> None:
@@ -217,16 +227,20 @@ def _with_alpha(found: PictureInfo, tags: ImageFileDirectory_v2) -> PictureInfo:
     if not extra and found.photometric == "rgb" and found.channels == 4:
         extra = [2]
     place = next((n for n, e in enumerate(extra) if e in (1, 2, 999) and colours + n < found.channels), None)
-    if found.channels < colours or (place is None and found.channels > colours and found.photometric == "gray"):
-        return replace(found, photometric="")  # bands that nothing names
-    return found if place is None else replace(found, alpha=colours + place, associated=extra[place] == 1)
+    if place is not None:
+        found = replace(found, alpha=colours + place, associated=extra[place] == 1)
+    bands = found.channels - (place is not None)
+    if found.photometric == "gray" and bands == 3 and found.alpha == 3:
+        return replace(found, photometric="rgb")  # as it is without the alpha
+    return replace(found, photometric="") if bands < colours or (found.photometric == "gray" and bands > 1) else found  # nothing names them
 
 
 def _with_reader(found: PictureInfo, tags: ImageFileDirectory_v2, *, known: bool) -> PictureInfo:
     """Who reads the pixels; `known` is whether Pillow knows such files at all."""
     compression, colours = int(tags.get(259, 1)), COLOURS.get(found.photometric, 1)
     one = found.channels == colours
-    alone = one or (found.channels == colours + 1 and found.alpha is not None and not found.associated)
+    clear = found.alpha == colours == found.channels - 1 and not found.associated
+    alone = one or (clear and found.photometric == {1: "gray", 2: "rgb"}.get(int(tags.get(262, 0))))
     plain = known and 262 in tags and found.dtype == "uint8" and int(np.max(tags.get(339, 1))) == 1 and int(tags.get(284, 1)) == 1
     if plain and (
         (alone and found.bits == 8 and compression in PILLOWS.get(found.photometric, ()))
