@@ -318,6 +318,58 @@ def test_more_bits_than_are_read_are_said_where_a_range_needs_them():
         decode(data, Reading(3, "0:1023"))
 
 
+@pytest.mark.parametrize("codec", ["jp2", "j2k"])
+@pytest.mark.parametrize("kind", ["i1", "i2"])
+def test_signed_jpeg_2000_needs_a_range_and_keeps_its_signs(kind, codec, monkeypatch):
+    import imagecodecs
+
+    values = np.linspace(-120, 120, 6 * 9).reshape(6, 9).round().astype(kind) * (1 if kind == "i1" else 250)
+    data = imagecodecs.jpeg2k_encode(values, codecformat=codec, reversible=True, level=0)
+    assert info(data).dtype == str(values.dtype)
+    with pytest.raises(Unreadable, match="say what is black and white with --range"):
+        decode(data)
+    low, high = int(values.min()), int(values.max())
+    for range in ("data", f"{low}:{high}"):
+        assert np.abs(levels(data, 1, range)[..., 0] - (values.astype(float) - low) / (high - low) * 255).max() <= 0.51
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Unreadable, match="with signs needs imagecodecs"):
+        decode(data)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bits", [1, 4, 7])
+def test_jpeg_2000_of_few_bits_reaches_white(bits, channels):
+    import imagecodecs
+
+    values = smooth(6, 9)[..., :channels] >> (8 - bits)
+    data = imagecodecs.jpeg2k_encode(values.squeeze(), bitspersample=bits, reversible=True, level=0)
+    assert np.abs(levels(data, channels) - values / (2**bits - 1) * 255).max() <= 0.51
+
+
+@pytest.mark.parametrize("packed", [0, 1])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sgi_of_16_bits_is_scaled_by_its_type_and_has_no_other_range(channels, packed):
+    start = struct.pack(">hBBHHHHll4x80sl404x", 474, packed, 2, 3 if channels == 3 else 2, 17, 12, channels, 0, 65535, b"", 0)
+    pixels = (VALUES[..., :channels] * 16)[::-1].transpose(2, 0, 1).astype(">u2")
+    if packed:  # one run of 17 words a row, behind tables of where rows begin and how long they are
+        rows = [struct.pack(">H", 0x80 | 17) + row.tobytes() + b"\0\0" for row in pixels.reshape(-1, 17)]
+        count = len(rows)
+        places = [512 + 8 * count + sum(map(len, rows[:n])) for n in range(count)]
+        body = struct.pack(f">{count}I{count}I", *places, *map(len, rows)) + b"".join(rows)
+    else:
+        body = pixels.tobytes()
+    assert np.abs(levels(start + body, channels) - VALUES[..., :channels] * 16 / 257).max() <= 1
+    with pytest.raises(Unreadable, match="16 bits a sample, of which 8 are read: --range 0:4095"):
+        decode(start + body, Reading(channels, "0:4095"))
+
+
+def test_a_bitmap_of_16_bits_a_pixel_has_fewer_a_sample():
+    colours = struct.pack("<12I", 40, 2, 1, 1 | 16 << 16, 3, 4, 0, 0, 0, 0, 0, 0)[:40] + struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+    data = b"BM" + struct.pack("<IHHI", 70, 0, 0, 66) + colours + struct.pack("<2H", 0xF800, 0x07E0)
+    for range in ("auto", "0:10"):
+        assert levels(data, 3, range).tolist() == [[[255, 0, 0], [0, 255, 0]]]
+
+
 # -- colours ------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -346,6 +398,26 @@ def test_what_is_transparent_is_white_and_hides_its_colour(format):
     assert got[:, 0, 0].tolist() == [10, 20, 30]
     assert got[:, 1:, 1:].unique().tolist() == [255]
     assert decode(file.getvalue(), Reading(1))[0, 2, 2] == 255
+
+
+@pytest.mark.parametrize(("bits", "key"), [(1, 0), (1, 1), (2, 1), (2, 3), (4, 5), (4, 15), (8, 5)])
+def test_one_gray_of_few_bits_that_is_transparent_is_white(bits, key):
+    """The key lies in the file in the file's own bits."""
+    most = 2**bits - 1
+    values = np.arange(32).reshape(2, 16) % (most + 1)
+    rows = b"".join(
+        b"\0" + np.packbits(np.unpackbits(row.astype(np.uint8)[:, None], axis=1)[:, 8 - bits :].ravel()).tobytes() for row in values
+    )
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 2, bits, 0, 0, 0, 0)) + chunk(b"tRNS", struct.pack(">H", key))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    want = np.where(values == key, 255, values * (255 // most))
+    assert (levels(data, 1)[..., 0] == want).all()
+    with Image.open(io.BytesIO(data)) as image:
+        assert (from_pil(image, Reading(1))[0].numpy() == want).all()
 
 
 def test_images_of_32_bits_need_a_range():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -103,7 +104,7 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
     if array.shape != (*found.stored, found.channels):
         raise Unreadable(f"its tags say {(*found.stored, found.channels)}, its pixels are {array.shape}")
     if found.photometric == "palette" and table is not None:
-        array = (np.moveaxis(table, 0, -1) >> 8).astype(np.uint8)[array[..., 0].astype(np.uint16)]
+        array = (np.moveaxis(table, 0, -1) >> (0 if _has_bytes(table) else 8)).astype(np.uint8)[array[..., 0].astype(np.uint16)]
         return array, replace(found, photometric="rgb", channels=3, dtype="uint8", range=(0.0, 255.0), bits=8, alpha=None)
     if found.photometric == "cielab":
         array = array.copy()
@@ -115,6 +116,11 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
         array = array[..., kept]
         found = replace(found, channels=len(kept), alpha=None if found.alpha is None else colours)
     return array, found
+
+
+def _has_bytes(table: ArrayLike) -> bool:
+    """Whether a table of colours holds bytes, as old writers made it, where 16 bits belong: as libtiff knows it."""
+    return int(np.max(table)) < 256
 
 
 def _refuse_bands(found: PictureInfo, how: Reading) -> None:
@@ -242,6 +248,8 @@ def _with_reader(found: PictureInfo, tags: ImageFileDirectory_v2, *, known: bool
     clear = found.alpha == colours == found.channels - 1 and not found.associated
     alone = one or (clear and found.photometric == {1: "gray", 2: "rgb"}.get(int(tags.get(262, 0))))
     plain = known and 262 in tags and found.dtype == "uint8" and int(np.max(tags.get(339, 1))) == 1 and int(tags.get(284, 1)) == 1
+    if found.photometric == "palette" and 320 in tags and _has_bytes(tags[320]):
+        return found
     if plain and (
         (alone and found.bits == 8 and compression in PILLOWS.get(found.photometric, ()))
         or (one and found.bits == 1 and found.photometric in ("gray", "white-is-zero") and compression in FAX)
