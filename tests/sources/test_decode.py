@@ -484,6 +484,10 @@ def test_a_drawing_of_layers():
     data = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 6, 9, 8, 3) + bytes(12) + b"\0\0" + image.transpose(2, 0, 1).tobytes()
     assert could_be_image(data)
     assert (levels(data) == image).all()
+    deep = data[:22] + struct.pack(">H", 16) + data[24:40] + image.astype(">u2").transpose(2, 0, 1).tobytes()
+    for how in (Reading(), Reading(3, "0:4095")):
+        with pytest.raises(Unreadable, match="Photoshop with 16 bits a sample"):
+            decode(deep, how)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from twoviews.sources.config import Reading
 from twoviews.sources.decode import decode, info
@@ -368,3 +369,65 @@ def test_a_table_of_colours_may_hold_bytes(kind, options):
     want = np.moveaxis(table[:, indices], 0, -1)
     for scale in (1, 257):
         assert close(levels(written(indices, photometric="palette", colormap=table * scale, **options), 3), want, 0)
+
+
+# -- YCbCr --------------------------------------------------------------------------------------------------------------------------------------
+
+
+def shared_colours(pixels, across, down, rows, packed):
+    """A YCbCr TIFF of strips of `rows`, whose colours are shared, from (H, W, 3)."""
+    height, width = pixels.shape[:2]
+    tall, wide = -(-height // down) * down, -(-width // across) * across
+    padded = np.pad(pixels, ((0, tall - height), (0, wide - width), (0, 0)), mode="edge").astype(int)
+    blocks = padded.reshape(tall // down, down, wide // across, across, 3)
+    light = blocks[..., 0].swapaxes(1, 2).reshape(*blocks.shape[::2][:2], -1)
+    units = np.concatenate([light, blocks[:, 0, :, 0, 1:]], 2).astype(np.uint8)
+    strips = [units[top // down : (top + rows) // down].tobytes() for top in range(0, height, rows)]
+    strips = [zlib.compress(strip) if packed else strip for strip in strips]
+    tags = ImageFileDirectory_v2(prefix=b"II")
+    tags[256], tags[257], tags[258], tags[259], tags[262], tags[277], tags[278] = width, height, (8, 8, 8), 8 if packed else 1, 6, 3, rows
+    tags[273] = tuple(8 + sum(map(len, strips[:n])) for n in range(len(strips)))
+    tags[279], tags[530] = tuple(map(len, strips)), (across, down)
+    body = b"".join(strips) + bytes(sum(map(len, strips)) % 2)
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + tags.tobytes(8 + len(body))
+
+
+@pytest.mark.parametrize("rows", [8, 24])
+@pytest.mark.parametrize("steps", [(1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (4, 4)])
+def test_colours_that_pixels_share_are_read_alike_with_and_without_compression(steps, rows):
+    pixels = np.asarray(Image.fromarray((np.resize(COLOURS, (21, 37, 3)) * 255).astype(np.uint8)).convert("YCbCr"))
+    plain, packed = (shared_colours(pixels, *steps, rows, way) for way in (False, True))
+    assert (info(plain).reader, info(packed).reader) == ("tifffile", "pillow")
+    got = levels(plain, 3)
+    assert close(got, levels(packed, 3), 0)
+    across, down = steps
+    colours = pixels[::down, ::across, 1:].repeat(down, 0).repeat(across, 1)[:21, :37]
+    want = Image.fromarray(np.concatenate([pixels[..., :1], colours], 2), "YCbCr").convert("RGB")
+    assert close(got, np.asarray(want).astype(float), 1)
+    with pytest.raises(Unreadable, match="truncated"):
+        decode(plain[:8] + plain[300:])
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["interleaved", "planes"])
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib"])
+def test_black_and_white_of_ycbcr_are_those_of_its_tags(compression, separate):
+    """Video's levels, 16 to 235."""
+    light = np.array([[16, 235, 126], [16, 235, 70]], np.uint8)
+    pixels = np.dstack([light, np.full_like(light, 128), np.full_like(light, 128)])
+    pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if separate else pixels
+    levels_of_video = (532, "2I", 6, (16, 1, 235, 1, 128, 1, 240, 1, 128, 1, 240, 1), True)
+    options = {"photometric": "ycbcr", "compression": compression, "planarconfig": "separate" if separate else "contig"}
+    got = levels(written(pixels, extratags=[levels_of_video], **options), 3)
+    assert close(got, ((light - 16.0) / 219 * 255)[..., None].repeat(3, 2), 1)
+    assert close(levels(written(pixels, **options), 3), light[..., None].repeat(3, 2).astype(float), 0)
+
+
+@pytest.mark.parametrize("most", [4095, 65535])
+def test_opacity_has_its_own_largest_value(most):
+    """SMaxSampleValue of each sample."""
+    pixels = np.dstack([(COLOURS * 4095).round(), CLEAR * most]).astype("u2")
+    stated = [(340, "H", 4, (0,) * 4, True), (341, "H", 4, (4095, 4095, 4095, most), True)]
+    data = written(pixels, photometric="rgb", extrasamples=["unassalpha"], extratags=stated)
+    assert info(data).range == (0.0, 4095.0)
+    assert close(levels(data, 3), (COLOURS * CLEAR + 1 - CLEAR) * 255)
+    assert close(levels(data, 4)[..., 3], CLEAR[..., 0] * 255)

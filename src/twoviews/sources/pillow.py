@@ -127,7 +127,7 @@ def _bits(image: Image.Image, file: bytes | Path) -> int:
         flags = start[at + 6] if 0 <= at < len(start) - 6 else 0
         return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
     tiles = getattr(image, "tile", None)
-    if tiles and tiles[0][0] == "SGI16":
+    if tiles and (tiles[0][0] == "SGI16" or (tiles[0][0] == "bcn" and tiles[0][3][0] == 6)):  # BC6 of DDS holds floats
         return 16
     return 16 if ";16" in _raw_mode(image) and not _raw_mode(image).startswith("BGR") else 8  # BGR;16: 16 bits a pixel
 

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from . import ycbcr
 from .config import Reading
 from .errors import INSTALL, Unreadable
 from .info import PictureInfo, type_range, upright
@@ -43,7 +44,7 @@ PILLOWS = {
     "rgb": EVERY,
     "palette": EVERY - {7},
     "cmyk": EVERY,
-    "ycbcr": EVERY | {6},
+    "ycbcr": (EVERY | {6}) - {1},
     "cielab": EVERY - {7},
 }
 FAX = frozenset((1, 2, 3, 4, 5, 8, 32946, 32773))
@@ -77,7 +78,7 @@ def tiff_info(file: bytes | Path, how: Reading) -> PictureInfo:
         channels=samples,
         dtype=str(kind),
         photometric=name,
-        range=_range(tags, bits, kind),
+        range=_range(tags, bits, kind, COLOURS.get(name, 1)),
         bits=bits,
     )
     return _with_reader(_with_alpha(found, tags), tags, known=start[:4] != MAGIC[3])
@@ -91,8 +92,12 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         _refuse_hollow_segments(data, page, found)
+        tags, _ = _directory(io.BytesIO(data), data[:16])
         try:
-            array = page.asarray(squeeze=False)[:, 0]
+            if _shares_colours(found, tags):
+                array = ycbcr.unpacked(data, page, ycbcr.subsampling(tags))[None]
+            else:
+                array = page.asarray(squeeze=False)[:, 0]
         except ValueError as error:
             if "imagecodecs" in str(error) and importlib.util.find_spec("imagecodecs") is None:
                 raise Unreadable(f"this TIFF's compression needs imagecodecs: {INSTALL}") from error
@@ -106,6 +111,9 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
     if found.photometric == "palette" and table is not None:
         array = (np.moveaxis(table, 0, -1) >> (0 if _has_bytes(table) else 8)).astype(np.uint8)[array[..., 0].astype(np.uint16)]
         return array, replace(found, photometric="rgb", channels=3, dtype="uint8", range=(0.0, 255.0), bits=8, alpha=None)
+    if found.photometric == "ycbcr" and how.channels in MODES:
+        array = ycbcr.to_rgb(array, tags, found.range[1] if found.range else 1.0)
+        found = replace(found, photometric="rgb")
     if found.photometric == "cielab":
         array = array.copy()
         array[..., 1:3] ^= array.dtype.type(1 << (found.bits - 1))  # signed in the file
@@ -121,6 +129,12 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
 def _has_bytes(table: ArrayLike) -> bool:
     """Whether a table of colours holds bytes, as old writers made it, where 16 bits belong: as libtiff knows it."""
     return int(np.max(table)) < 256
+
+
+def _shares_colours(found: PictureInfo, tags: ImageFileDirectory_v2) -> bool:
+    """Whether it is an uncompressed YCbCr of bytes whose colours are stored smaller, which tifffile does not unpack."""
+    bare = found.photometric == "ycbcr" and found.dtype == "uint8" and found.channels == 3
+    return bare and int(tags.get(259, 1)) == int(tags.get(284, 1)) == 1 and ycbcr.subsampling(tags) != (1, 1)
 
 
 def _refuse_bands(found: PictureInfo, how: Reading) -> None:
@@ -208,11 +222,14 @@ def _type(tags: ImageFileDirectory_v2) -> tuple[int, np.dtype]:
     return width, np.dtype(f"{letter}{size}")
 
 
-def _range(tags: ImageFileDirectory_v2, bits: int, kind: np.dtype) -> tuple[float, float] | None:
+def _range(tags: ImageFileDirectory_v2, bits: int, kind: np.dtype, colours: int) -> tuple[float, float] | None:
     """Black and white: what SMinSampleValue and SMaxSampleValue say of more than 8 bits, else all that the bits can hold."""
     stated = [tags.get(tag) for tag in (340, 341)]
     if kind.itemsize > 1 and None not in stated:
-        low, high = float(np.min(np.asarray(stated[0], np.float64))), float(np.max(np.asarray(stated[1], np.float64)))
+        ends = [np.atleast_1d(np.asarray(end, np.float64)) for end in stated]
+        if len(ends[0]) == len(ends[1]) == int(tags.get(277, 1)):  # opacity has its own
+            ends = [end[:colours] if 338 in tags else end for end in ends]
+        low, high = float(ends[0].min()), float(ends[1].max())
         if np.isfinite([low, high]).all() and low < high:
             return low, high
     return type_range(kind, bits)
@@ -220,7 +237,9 @@ def _range(tags: ImageFileDirectory_v2, bits: int, kind: np.dtype) -> tuple[floa
 
 def _refuse_hollow(tags: ImageFileDirectory_v2, bits: int, length: int, how: Reading) -> None:
     """tifffile took 11 GB for 290 bytes that declare 155 million pixels."""
-    declared = int(tags[256]) * int(tags[257]) * int(tags.get(277, 1)) * bits // 8
+    width, height, samples = int(tags[256]), int(tags[257]), int(tags.get(277, 1))
+    shared = samples == 3 and tags.get(262) == 6
+    declared = (ycbcr.declared(height, width, ycbcr.subsampling(tags)) if shared else height * width * samples) * bits // 8
     refuse_bomb(int(tags.get(322, 1)) * int(tags.get(323, 1)), how)
     if declared > length * (PACKED if tags.get(259, 1) != 1 else 1):
         raise Unreadable(f"truncated: it declares {declared:,} bytes of pixels, and holds {length:,}")
@@ -234,7 +253,9 @@ def _with_alpha(found: PictureInfo, tags: ImageFileDirectory_v2) -> PictureInfo:
         extra = [2]
     place = next((n for n, e in enumerate(extra) if e in (1, 2, 999) and colours + n < found.channels), None)
     if place is not None:
-        found = replace(found, alpha=colours + place, associated=extra[place] == 1)
+        most = np.atleast_1d(tags.get(341, ()))
+        own = float(most[colours + place]) if len(most) == found.channels and not found.dtype.endswith("int8") else None
+        found = replace(found, alpha=colours + place, associated=extra[place] == 1, opaque=own or None)
     bands = found.channels - (place is not None)
     if found.photometric == "gray" and bands == 3 and found.alpha == 3:
         return replace(found, photometric="rgb")  # as it is without the alpha

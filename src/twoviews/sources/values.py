@@ -50,7 +50,7 @@ def to_bytes(array: np.ndarray, how: Reading, found: PictureInfo) -> np.ndarray:
     as_they_are = found.photometric in ("gray", "rgb", "") or not (colours or found.photometric == "white-is-zero")
     if array.dtype == np.uint8 and found.range == (0.0, 255.0) and alpha is None and as_they_are:
         return array
-    opacity = None if found.alpha is None else _opacity(array[..., found.alpha], found.bits)
+    opacity = None if found.alpha is None else _opacity(array[..., found.alpha], found)
     if opacity is not None:
         array = np.delete(array, found.alpha or 0, axis=2)
     values = _meant(scaled(array, how, found), found, colours)
@@ -83,10 +83,10 @@ def scaled(array: np.ndarray, how: Reading, found: PictureInfo) -> np.ndarray:
     return ((array.astype(np.float64) - low) * (255 / (high - low) if high > low else 0.0)).clip(0, 255)
 
 
-def _opacity(alpha: np.ndarray, bits: int) -> np.ndarray:
-    """A channel of opacity, (H, W) → (H, W, 1) from 0 to 1 by its type: no range of colours is meant for it."""
+def _opacity(alpha: np.ndarray, found: PictureInfo) -> np.ndarray:
+    """A channel of opacity, (H, W) → (H, W, 1) from 0 to 1 by what the file states of it, else by its type: no range of colours is meant for it."""
     kind = alpha.dtype.kind
-    high = 1.0 if kind == "f" else float(2 ** (bits - (kind == "i")) - 1)
+    high = found.opaque or (1.0 if kind == "f" else float(2 ** (found.bits - (kind == "i")) - 1))
     return (alpha.astype(np.float64) / high).clip(0, 1)[..., None]
 
 
@@ -99,9 +99,6 @@ def _meant(values: np.ndarray, found: PictureInfo, colours: bool) -> np.ndarray:
         return values
     if kind == "cmyk":
         return (255 - values[..., :3]) * (255 - values[..., 3:4]) / 255
-    if kind == "ycbcr":
-        y, b, r = values[..., 0], values[..., 1] - 128, values[..., 2] - 128
-        return np.stack([y + 1.402 * r, y - 0.344136 * b - 0.714136 * r, y + 1.772 * b], axis=2)
     if kind in ("cielab", "icclab"):
         plain = np.ascontiguousarray(values.round().astype(np.uint8))
         plain[..., 1:] ^= 128  # Pillow takes a and b as signed bytes
