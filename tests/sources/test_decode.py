@@ -174,6 +174,41 @@ def test_orientation_of_a_png_wherever_it_is_written(place):
     assert (levels(moved) == upright).all()
 
 
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" {}</rdf:RDF></x:xmpmeta>'
+WAYS = [
+    'tiff:Orientation="6"/>',
+    "tiff:Orientation='6'/>",
+    "tiff:Orientation = '6'/>",
+    'tiff:Orientation\n=\t"6" />',
+    "><tiff:Orientation>6</tiff:Orientation></rdf:Description>",
+    "><tiff:Orientation >\n 6 </tiff:Orientation></rdf:Description>",
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "TIFF of 16 bits"])
+def test_orientation_in_xmp_however_it_is_written(format, way):
+    import tifffile
+
+    upright, xmp = smooth(30, 50), XMP.format(way).encode()
+    stored = np.ascontiguousarray(STORED[6](upright))
+    if format.startswith("TIFF"):
+        file = io.BytesIO()
+        pixels = stored if format == "TIFF" else stored.astype(np.uint16) * 257
+        tifffile.imwrite(file, pixels, photometric="rgb", metadata=None, extratags=[(700, "B", len(xmp), xmp, True)])
+        data = file.getvalue()
+    elif format == "PNG":
+        from PIL.PngImagePlugin import PngInfo
+
+        about = PngInfo()
+        about.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        data = coded(stored, "PNG", pnginfo=about)
+    else:
+        data = coded(stored, format, xmp=xmp, **FORMATS[format])
+    assert (info(data).height, info(data).width, info(data).orientation) == (30, 50, 6)
+    assert np.abs(levels(data) - upright).max() <= (12 if format == "JPEG" else 0)
+
+
 # -- range --------------------------------------------------------------------------------------------------------------------------------------
 
 VALUES = np.random.default_rng(0).integers(0, 4096, (12, 17, 4)).astype(np.uint16)
@@ -447,6 +482,7 @@ UNWRITTEN = {
     ".npy",
     ".dcm",
     ".dicom",
+    ".ima",
 }  # not in colour, or by nobody here: elsewhere in this file and its neighbours
 UNMARKED = {".tga", ".pcx", ".dib"}  # formats that begin with nothing of their own
 
@@ -515,6 +551,49 @@ def test_what_begins_like_one_of_numpy_or_dicom():
     assert could_be_image(file.getvalue())
     assert could_be_image(bytes(128) + b"DICM")
     assert could_be_image(b"P5 7 6 255\n")
+
+
+@pytest.mark.parametrize("kind", ["npy gray", "npy rgb", "tiff gray", "tiff planes", "tiff alpha", "pgm", "ppm", "ppm in text"])
+def test_what_a_cut_file_holds_is_taken_where_that_is_asked_for(kind):
+    data = sixteen(kind)
+    cut, how = data[: -len(data) // 3], Reading(1 if "gray" in kind or kind == "pgm" else 3, truncated=True)
+    with pytest.raises(Unreadable, match="truncated"):
+        decode(cut, dataclasses.replace(how, truncated=False))
+    got, want = decode(cut, how), decode(data, how)
+    assert got.shape == want.shape
+    assert (got[:, :4] == want[:, :4]).all() or kind == "tiff planes"
+    assert (got[0, :4] == want[0, :4]).all()
+    assert not (got == want).all()
+    assert info(cut, how) == info(data, how)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("compression", ["zlib", "lzw"])
+def test_a_cut_file_of_which_nothing_can_be_taken_says_so(compression, dtype):
+    import tifffile
+
+    file = io.BytesIO()
+    tifffile.imwrite(file, smooth(30, 50).astype(dtype), photometric="rgb", metadata=None, compression=compression)
+    with pytest.raises(Unreadable, match="truncated"):
+        decode(file.getvalue()[:-100])
+    with pytest.raises(Unreadable, match="--truncated takes nothing of"):
+        decode(file.getvalue()[:-100], Reading(truncated=True))
+
+
+def test_floats_may_lie_beside_0_and_1_by_a_rounding():
+    import tifffile
+
+    for end, fine in ((1.0000001, True), (1.0000008, True), (1.00001, False)):
+        values = np.linspace(1 - end, end, 54).reshape(6, 9).astype(np.float32)
+        npy, tiff = io.BytesIO(), io.BytesIO()
+        np.save(npy, values)
+        tifffile.imwrite(tiff, values, metadata=None)
+        for data in (npy.getvalue(), tiff.getvalue()):
+            if fine:
+                assert (levels(data, 1)[..., 0] == (values * 255.0).clip(0, 255).round()).all()
+            else:
+                with pytest.raises(Unreadable, match="say what is black and white"):
+                    decode(data)
 
 
 def test_pixels_of_another_size_than_the_header_says_are_refused():

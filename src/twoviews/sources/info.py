@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 
@@ -46,3 +47,10 @@ def type_range(dtype: np.dtype, bits: int = 0) -> tuple[float, float] | None:
     if dtype.kind not in "bu":
         return None
     return 0.0, float(2 ** (bits or (1 if dtype.kind == "b" else 8 * dtype.itemsize)) - 1)
+
+
+def orientation_in_xmp(xmp: str | bytes) -> int:
+    """The orientation that XMP states, as an attribute in either quotes or as an element; 1 where it states none."""
+    text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp
+    said = re.search(r"""\btiff:Orientation(?:\s*=\s*["']|\s*>)\s*([1-8])\s*["'<]""", text)
+    return int(said[1]) if said else 1

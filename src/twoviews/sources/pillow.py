@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .config import AUTO, Reading
 from .errors import INSTALL, Unreadable
-from .info import PictureInfo, upright
+from .info import PictureInfo, orientation_in_xmp, upright
 from .scientific import refuse_bomb
 from .values import MODES, RGB, UPRIGHT, from_array, from_lab
 
@@ -158,11 +158,13 @@ def is_plain(image: Image.Image, data: bytes) -> bool:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none."""
+    """The orientation, 1 to 8, by EXIF, else by XMP; 1 where there is none."""
     try:
-        found = image.getexif().get(0x0112, 1)
+        found = image.getexif().get(0x0112)
     except Exception:
-        return 1  # metadata that cannot be read says nothing of the picture
+        found = None  # metadata that cannot be read says nothing of the picture
+    if found is None:
+        found = orientation_in_xmp(image.info.get("XML:com.adobe.xmp") or image.info.get("xmp") or b"")
     return found if found in UPRIGHT else 1
 
 

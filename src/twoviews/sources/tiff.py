@@ -8,7 +8,6 @@ import importlib.util
 import io
 import logging
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +21,14 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from . import ycbcr
 from .config import Reading
 from .errors import INSTALL, Unreadable
-from .info import PictureInfo, type_range, upright
-from .scientific import refuse_bomb, shape_of
+from .info import PictureInfo, orientation_in_xmp, type_range, upright
+from .scientific import PACKED, refuse_bomb, shape_of
 from .values import MODES
 
 if TYPE_CHECKING:
     import tifffile
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PACKED = 2000  # times that pixels may be packed, about what deflate reaches at best
 PHOTOMETRICS = {0: "white-is-zero", 1: "gray", 2: "rgb", 3: "palette", 5: "cmyk", 6: "ycbcr", 8: "cielab", 9: "icclab"}
 OTHERS = {4: "a mask", 10: "ITU Lab", 32803: "a sensor's mosaic (CFA)", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw"}
 COLOURS = {"rgb": 3, "cmyk": 4, "ycbcr": 3, "cielab": 3, "icclab": 3}  # channels; all others have 1
@@ -86,26 +84,17 @@ def tiff_info(file: bytes | Path, how: Reading) -> PictureInfo:
 
 def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, PictureInfo]:
     """The pixels of a first page, (H, W, C) with alpha behind the colours, by tifffile; and what they are now that they are decoded."""
-    import tifffile
-
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is an error
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        _refuse_hollow_segments(data, page, found)
-        tags, _ = _directory(io.BytesIO(data), data[:16])
-        try:
-            if _shares_colours(found, tags):
-                array = ycbcr.unpacked(data, page, ycbcr.subsampling(tags))[None]
-            else:
-                array = page.asarray(squeeze=False)[:, 0]
-        except ValueError as error:
-            if "imagecodecs" in str(error) and importlib.util.find_spec("imagecodecs") is None:
-                raise Unreadable(f"this TIFF's compression needs imagecodecs: {INSTALL}") from error
+    tags, _ = _directory(io.BytesIO(data), data[:16])
+    try:
+        array, table = _samples(data, found, tags)
+    except Exception as error:
+        missing = _end(tags) - len(data)
+        if missing <= 0:
             raise
-        table = page.colormap
-        if found.bits == 24 and found.dtype == "uint32" and file.byteorder == ">" and _swaps_three_bytes():
-            array = array.byteswap()
-    array = array.transpose(1, 2, 0, 3).reshape(*array.shape[1:3], -1)
+        if not how.truncated or tags.get(259, 1) != 1 or missing > len(data) * PACKED:
+            none = ": --truncated takes nothing of what is compressed like this" if how.truncated else ""
+            raise Unreadable(f"truncated: {len(data):,} of {len(data) + missing:,} bytes{none}") from error
+        array, table = _samples(data + bytes(missing), found, tags)
     if array.shape != (*found.stored, found.channels):
         raise Unreadable(f"its tags say {(*found.stored, found.channels)}, its pixels are {array.shape}")
     if found.photometric == "palette" and table is not None:
@@ -124,6 +113,34 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
         array = array[..., kept]
         found = replace(found, channels=len(kept), alpha=None if found.alpha is None else colours)
     return array, found
+
+
+def _samples(data: bytes, found: PictureInfo, tags: ImageFileDirectory_v2) -> tuple[np.ndarray, np.ndarray | None]:
+    """What lies in the file, (H, W, C), and its table of colours."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is an error
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        _refuse_hollow_segments(data, page, found)
+        try:
+            if _shares_colours(found, tags):
+                array = ycbcr.unpacked(data, page, ycbcr.subsampling(tags))[None]
+            else:
+                array = page.asarray(squeeze=False)[:, 0]
+        except ValueError as error:
+            if "imagecodecs" in str(error) and importlib.util.find_spec("imagecodecs") is None:
+                raise Unreadable(f"this TIFF's compression needs imagecodecs: {INSTALL}") from error
+            raise
+        if found.bits == 24 and found.dtype == "uint32" and file.byteorder == ">" and _swaps_three_bytes():
+            array = array.byteswap()
+        return array.transpose(1, 2, 0, 3).reshape(*array.shape[1:3], -1), page.colormap
+
+
+def _end(tags: ImageFileDirectory_v2) -> int:
+    """Where the last strip or tile ends by the tags; 0 where they do not say."""
+    starts, lengths = (np.atleast_1d(tags.get(strips, tags.get(tiles, 0))) for strips, tiles in ((273, 324), (279, 325)))
+    return max((int(start) + int(length) for start, length in zip(starts, lengths, strict=False)), default=0)
 
 
 def _has_bytes(table: ArrayLike) -> bool:
@@ -199,10 +216,9 @@ def _directory(stream: IO[bytes], start: bytes) -> tuple[ImageFileDirectory_v2, 
 
 
 def _orientation(tags: ImageFileDirectory_v2) -> int:
-    """How pixels are turned: what the tag says, else what XMP says, as Pillow takes it."""
+    """How pixels are turned: what the tag says, else what XMP says."""
     xmp = tags.get(700, b"")
-    said = re.search(rb'tiff:Orientation(?:="|>)(\d)', xmp) if isinstance(xmp, bytes) and 274 not in tags else None
-    found = int(said[1]) if said else int(tags.get(274, 1))
+    found = int(tags[274]) if 274 in tags else orientation_in_xmp(xmp if isinstance(xmp, bytes) else bytes(xmp))
     return found if 1 <= found <= 8 else 1
 
 
@@ -241,7 +257,7 @@ def _refuse_hollow(tags: ImageFileDirectory_v2, bits: int, length: int, how: Rea
     shared = samples == 3 and tags.get(262) == 6
     declared = (ycbcr.declared(height, width, ycbcr.subsampling(tags)) if shared else height * width * samples) * bits // 8
     refuse_bomb(int(tags.get(322, 1)) * int(tags.get(323, 1)), how)
-    if declared > length * (PACKED if tags.get(259, 1) != 1 else 1):
+    if declared > length * (PACKED if tags.get(259, 1) != 1 or how.truncated else 1):
         raise Unreadable(f"truncated: it declares {declared:,} bytes of pixels, and holds {length:,}")
 
 
@@ -268,6 +284,7 @@ def _with_reader(found: PictureInfo, tags: ImageFileDirectory_v2, *, known: bool
     one = found.channels == colours
     clear = found.alpha == colours == found.channels - 1 and not found.associated
     alone = one or (clear and found.photometric == {1: "gray", 2: "rgb"}.get(int(tags.get(262, 0))))
+    known = known and (274 in tags or found.orientation == 1)  # Pillow, which turns a TIFF itself, overlooks some of XMP
     plain = known and 262 in tags and found.dtype == "uint8" and int(np.max(tags.get(339, 1))) == 1 and int(tags.get(284, 1)) == 1
     if found.photometric == "palette" and 320 in tags and _has_bytes(tags[320]):
         return found

@@ -13,6 +13,7 @@ from .info import PictureInfo, type_range
 
 RGB = Reading()
 MODES = {1: "L", 3: "RGB"}
+ROUNDING = 1e-6  # by which floats from 0 to 1 may lie beside them
 GRAY = (0.2989, 0.5870, 0.1140)  # what red, green and blue weigh
 UPRIGHT = {  # by the EXIF orientation
     2: lambda a: a[:, ::-1],
@@ -77,7 +78,7 @@ def scaled(array: np.ndarray, how: Reading, found: PictureInfo) -> np.ndarray:
         low, high = found.range
     else:
         low, high = float(array.min()), float(array.max())
-        if kind.kind != "f" or low < 0 or high > 1:
+        if kind.kind != "f" or low < -ROUNDING or high > 1 + ROUNDING:
             raise Unreadable(f"{kind} from {low:g} to {high:g}: say what is black and white with --range LOW:HIGH, or --range data")
         low, high = 0.0, 1.0
     return ((array.astype(np.float64) - low) * (255 / (high - low) if high > low else 0.0)).clip(0, 255)
