@@ -174,6 +174,41 @@ def test_orientation_of_a_png_wherever_it_is_written(place):
     assert (levels(moved) == upright).all()
 
 
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" {}</rdf:RDF></x:xmpmeta>'
+WAYS = [
+    'tiff:Orientation="6"/>',
+    "tiff:Orientation='6'/>",
+    "tiff:Orientation = '6'/>",
+    'tiff:Orientation\n=\t"6" />',
+    "><tiff:Orientation>6</tiff:Orientation></rdf:Description>",
+    "><tiff:Orientation >\n 6 </tiff:Orientation></rdf:Description>",
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "TIFF of 16 bits"])
+def test_orientation_in_xmp_however_it_is_written(format, way):
+    import tifffile
+
+    upright, xmp = smooth(30, 50), XMP.format(way).encode()
+    stored = np.ascontiguousarray(STORED[6](upright))
+    if format.startswith("TIFF"):
+        file = io.BytesIO()
+        pixels = stored if format == "TIFF" else stored.astype(np.uint16) * 257
+        tifffile.imwrite(file, pixels, photometric="rgb", metadata=None, extratags=[(700, "B", len(xmp), xmp, True)])
+        data = file.getvalue()
+    elif format == "PNG":
+        from PIL.PngImagePlugin import PngInfo
+
+        about = PngInfo()
+        about.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        data = coded(stored, "PNG", pnginfo=about)
+    else:
+        data = coded(stored, format, xmp=xmp, **FORMATS[format])
+    assert (info(data).height, info(data).width, info(data).orientation) == (30, 50, 6)
+    assert np.abs(levels(data) - upright).max() <= (12 if format == "JPEG" else 0)
+
+
 # -- range --------------------------------------------------------------------------------------------------------------------------------------
 
 VALUES = np.random.default_rng(0).integers(0, 4096, (12, 17, 4)).astype(np.uint16)
@@ -318,6 +353,58 @@ def test_more_bits_than_are_read_are_said_where_a_range_needs_them():
         decode(data, Reading(3, "0:1023"))
 
 
+@pytest.mark.parametrize("codec", ["jp2", "j2k"])
+@pytest.mark.parametrize("kind", ["i1", "i2"])
+def test_signed_jpeg_2000_needs_a_range_and_keeps_its_signs(kind, codec, monkeypatch):
+    import imagecodecs
+
+    values = np.linspace(-120, 120, 6 * 9).reshape(6, 9).round().astype(kind) * (1 if kind == "i1" else 250)
+    data = imagecodecs.jpeg2k_encode(values, codecformat=codec, reversible=True, level=0)
+    assert info(data).dtype == str(values.dtype)
+    with pytest.raises(Unreadable, match="say what is black and white with --range"):
+        decode(data)
+    low, high = int(values.min()), int(values.max())
+    for range in ("data", f"{low}:{high}"):
+        assert np.abs(levels(data, 1, range)[..., 0] - (values.astype(float) - low) / (high - low) * 255).max() <= 0.51
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Unreadable, match="with signs needs imagecodecs"):
+        decode(data)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bits", [1, 4, 7])
+def test_jpeg_2000_of_few_bits_reaches_white(bits, channels):
+    import imagecodecs
+
+    values = smooth(6, 9)[..., :channels] >> (8 - bits)
+    data = imagecodecs.jpeg2k_encode(values.squeeze(), bitspersample=bits, reversible=True, level=0)
+    assert np.abs(levels(data, channels) - values / (2**bits - 1) * 255).max() <= 0.51
+
+
+@pytest.mark.parametrize("packed", [0, 1])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sgi_of_16_bits_is_scaled_by_its_type_and_has_no_other_range(channels, packed):
+    start = struct.pack(">hBBHHHHll4x80sl404x", 474, packed, 2, 3 if channels == 3 else 2, 17, 12, channels, 0, 65535, b"", 0)
+    pixels = (VALUES[..., :channels] * 16)[::-1].transpose(2, 0, 1).astype(">u2")
+    if packed:  # one run of 17 words a row, behind tables of where rows begin and how long they are
+        rows = [struct.pack(">H", 0x80 | 17) + row.tobytes() + b"\0\0" for row in pixels.reshape(-1, 17)]
+        count = len(rows)
+        places = [512 + 8 * count + sum(map(len, rows[:n])) for n in range(count)]
+        body = struct.pack(f">{count}I{count}I", *places, *map(len, rows)) + b"".join(rows)
+    else:
+        body = pixels.tobytes()
+    assert np.abs(levels(start + body, channels) - VALUES[..., :channels] * 16 / 257).max() <= 1
+    with pytest.raises(Unreadable, match="16 bits a sample, of which 8 are read: --range 0:4095"):
+        decode(start + body, Reading(channels, "0:4095"))
+
+
+def test_a_bitmap_of_16_bits_a_pixel_has_fewer_a_sample():
+    colours = struct.pack("<12I", 40, 2, 1, 1 | 16 << 16, 3, 4, 0, 0, 0, 0, 0, 0)[:40] + struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+    data = b"BM" + struct.pack("<IHHI", 70, 0, 0, 66) + colours + struct.pack("<2H", 0xF800, 0x07E0)
+    for range in ("auto", "0:10"):
+        assert levels(data, 3, range).tolist() == [[[255, 0, 0], [0, 255, 0]]]
+
+
 # -- colours ------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +435,26 @@ def test_what_is_transparent_is_white_and_hides_its_colour(format):
     assert decode(file.getvalue(), Reading(1))[0, 2, 2] == 255
 
 
+@pytest.mark.parametrize(("bits", "key"), [(1, 0), (1, 1), (2, 1), (2, 3), (4, 5), (4, 15), (8, 5)])
+def test_one_gray_of_few_bits_that_is_transparent_is_white(bits, key):
+    """The key lies in the file in the file's own bits."""
+    most = 2**bits - 1
+    values = np.arange(32).reshape(2, 16) % (most + 1)
+    rows = b"".join(
+        b"\0" + np.packbits(np.unpackbits(row.astype(np.uint8)[:, None], axis=1)[:, 8 - bits :].ravel()).tobytes() for row in values
+    )
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 2, bits, 0, 0, 0, 0)) + chunk(b"tRNS", struct.pack(">H", key))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    want = np.where(values == key, 255, values * (255 // most))
+    assert (levels(data, 1)[..., 0] == want).all()
+    with Image.open(io.BytesIO(data)) as image:
+        assert (from_pil(image, Reading(1))[0].numpy() == want).all()
+
+
 def test_images_of_32_bits_need_a_range():
     """PIL's mode I: nothing is guessed from how large its numbers are."""
     image = Image.fromarray(np.array([[0, 40_000], [5, 6]], np.int32))
@@ -375,6 +482,7 @@ UNWRITTEN = {
     ".npy",
     ".dcm",
     ".dicom",
+    ".ima",
 }  # not in colour, or by nobody here: elsewhere in this file and its neighbours
 UNMARKED = {".tga", ".pcx", ".dib"}  # formats that begin with nothing of their own
 
@@ -412,6 +520,10 @@ def test_a_drawing_of_layers():
     data = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 6, 9, 8, 3) + bytes(12) + b"\0\0" + image.transpose(2, 0, 1).tobytes()
     assert could_be_image(data)
     assert (levels(data) == image).all()
+    deep = data[:22] + struct.pack(">H", 16) + data[24:40] + image.astype(">u2").transpose(2, 0, 1).tobytes()
+    for how in (Reading(), Reading(3, "0:4095")):
+        with pytest.raises(Unreadable, match="Photoshop with 16 bits a sample"):
+            decode(deep, how)
 
 
 @pytest.mark.parametrize(
@@ -439,6 +551,49 @@ def test_what_begins_like_one_of_numpy_or_dicom():
     assert could_be_image(file.getvalue())
     assert could_be_image(bytes(128) + b"DICM")
     assert could_be_image(b"P5 7 6 255\n")
+
+
+@pytest.mark.parametrize("kind", ["npy gray", "npy rgb", "tiff gray", "tiff planes", "tiff alpha", "pgm", "ppm", "ppm in text"])
+def test_what_a_cut_file_holds_is_taken_where_that_is_asked_for(kind):
+    data = sixteen(kind)
+    cut, how = data[: -len(data) // 3], Reading(1 if "gray" in kind or kind == "pgm" else 3, truncated=True)
+    with pytest.raises(Unreadable, match="truncated"):
+        decode(cut, dataclasses.replace(how, truncated=False))
+    got, want = decode(cut, how), decode(data, how)
+    assert got.shape == want.shape
+    assert (got[:, :4] == want[:, :4]).all() or kind == "tiff planes"
+    assert (got[0, :4] == want[0, :4]).all()
+    assert not (got == want).all()
+    assert info(cut, how) == info(data, how)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("compression", ["zlib", "lzw"])
+def test_a_cut_file_of_which_nothing_can_be_taken_says_so(compression, dtype):
+    import tifffile
+
+    file = io.BytesIO()
+    tifffile.imwrite(file, smooth(30, 50).astype(dtype), photometric="rgb", metadata=None, compression=compression)
+    with pytest.raises(Unreadable, match="truncated"):
+        decode(file.getvalue()[:-100])
+    with pytest.raises(Unreadable, match="--truncated takes nothing of"):
+        decode(file.getvalue()[:-100], Reading(truncated=True))
+
+
+def test_floats_may_lie_beside_0_and_1_by_a_rounding():
+    import tifffile
+
+    for end, fine in ((1.0000001, True), (1.0000008, True), (1.00001, False)):
+        values = np.linspace(1 - end, end, 54).reshape(6, 9).astype(np.float32)
+        npy, tiff = io.BytesIO(), io.BytesIO()
+        np.save(npy, values)
+        tifffile.imwrite(tiff, values, metadata=None)
+        for data in (npy.getvalue(), tiff.getvalue()):
+            if fine:
+                assert (levels(data, 1)[..., 0] == (values * 255.0).clip(0, 255).round()).all()
+            else:
+                with pytest.raises(Unreadable, match="say what is black and white"):
+                    decode(data)
 
 
 def test_pixels_of_another_size_than_the_header_says_are_refused():

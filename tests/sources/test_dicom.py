@@ -13,6 +13,7 @@ from twoviews.sources.config import Reading
 from twoviews.sources.decode import decode
 from twoviews.sources.dicom import dicom, dicom_info, is_dicom
 from twoviews.sources.errors import Unreadable
+from twoviews.sources.find import find
 
 pydicom = pytest.importorskip("pydicom")
 imagecodecs = pytest.importorskip("imagecodecs")
@@ -565,3 +566,26 @@ def test_damaged_dicoms_are_unreadable_and_nothing_is_printed(capfd):
             except Unreadable:
                 pass
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("syntax", NATIVE[:3])
+def test_what_a_cut_file_holds_is_taken_where_that_is_asked_for(syntax):
+    data = made(RAMP, bits=12, syntax=syntax)
+    cut = data[:-400]
+    with pytest.raises(Unreadable, match="less than expected"):
+        decode(cut, Reading(1))
+    got = decode(cut, Reading(1, truncated=True))[0].numpy()
+    assert (got[:13] == gray(data)[:13]).all()
+    assert (got[14:] == 0).all()
+
+
+def test_a_cut_file_of_compressed_pixels_says_that_nothing_can_be_taken():
+    with pytest.raises(Unreadable, match="ends before it: --truncated takes nothing of compressed pixels"):
+        decode((FILES / "MR_small_RLE.dcm").read_bytes()[:-400], Reading(1, truncated=True))
+
+
+def test_files_are_found_by_their_endings(tmp_path):
+    for ending in ("dcm", "dicom", "ima", "IMA"):
+        (tmp_path / ending).mkdir()
+        (tmp_path / ending / f"a.{ending}").write_bytes(made(RAMP, bits=12))
+    assert find(tmp_path).names == ["IMA/a.IMA", "dcm/a.dcm", "dicom/a.dicom", "ima/a.ima"]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from twoviews.sources.config import Reading
 from twoviews.sources.decode import decode, info
@@ -306,16 +307,126 @@ def test_damaged_tiffs_have_a_reason():
             decode(data[:cut])
 
 
-@pytest.mark.parametrize("missing", ["tifffile", "imagecodecs"])
-def test_what_is_missing_is_said_with_the_line_that_installs_it(missing, monkeypatch):
+def test_what_is_missing_is_said_with_the_line_that_installs_it(monkeypatch):
     plain, deep = written((RAMP * 255).astype("u1")), written((RAMP * 65535).astype("u2"), compression="zstd")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else name)
-    if missing == "imagecodecs":
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "imagecodecs" else name)
 
-        def asarray(*_, **__):
-            raise ValueError("<COMPRESSION.ZSTD: 50000> requires the 'imagecodecs' package")
+    def asarray(*_, **__):
+        raise ValueError("<COMPRESSION.ZSTD: 50000> requires the 'imagecodecs' package")
 
-        monkeypatch.setattr(tifffile.TiffPage, "asarray", asarray)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", asarray)
     assert close(levels(plain), RAMP * 255)
-    with pytest.raises(Unreadable, match=rf"needs {missing}: uv pip install 'twoviews\[scientific\]'"):
+    with pytest.raises(Unreadable, match=r"needs imagecodecs: uv pip install 'twoviews\[scientific\]'"):
         decode(deep)
+
+
+# -- bands, opacity, tables of colours ----------------------------------------------------------------------------------------------------------
+
+COLOURS = np.stack([RAMP, 1 - RAMP, RAMP[:, ::-1] * 0.5], 2)
+CLEAR = (0.25 + 0.75 * RAMP[::-1])[..., None]
+
+
+def whole(values, kind):
+    return (values * (255 if kind == "u1" else 65535)).round().astype(kind)
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["interleaved", "planes"])
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_colours_and_opacity_that_are_called_gray_are_colours(kind, separate):
+    """GDAL writes MinIsBlack and says of the last sample that it is opacity."""
+    pixels = whole(np.concatenate([COLOURS, CLEAR], 2), kind)
+    options = {"photometric": "minisblack", "planarconfig": "separate" if separate else "contig"}
+    lie = (lambda a: np.ascontiguousarray(a.transpose(2, 0, 1))) if separate else np.ascontiguousarray
+    data = written(lie(pixels), extrasamples=["unspecified", "unspecified", "unassalpha"], **options)
+    assert close(levels(data, 3), (COLOURS * CLEAR + 1 - CLEAR) * 255, 1.51)
+    assert close(levels(data, 4)[..., 3], CLEAR[..., 0] * 255)
+    five = written(lie(pixels[..., [0, 1, 2, 0, 3]]), extrasamples=["unspecified"] * 3 + ["unassalpha"], **options)
+    for channels in (1, 3):
+        with pytest.raises(Unreadable, match="4 bands that nothing names, and opacity: --channels 5 keeps them"):
+            decode(five, Reading(channels))
+    assert close(levels(five, 5), pixels[..., [0, 1, 2, 0, 3]] / (1 if kind == "u1" else 257))
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_opacity_beside_white_is_zero_and_cmyk(kind, compression):
+    inverted = written(
+        whole(np.dstack([1 - RAMP, CLEAR]), kind), photometric="miniswhite", extrasamples=["unassalpha"], compression=compression
+    )
+    assert close(levels(inverted), (RAMP[..., None] * CLEAR + 1 - CLEAR)[..., 0] * 255, 1.51)
+    inks = whole(np.dstack([1 - COLOURS, 0 * RAMP, CLEAR]), kind)
+    data = written(inks, photometric="separated", extrasamples=["unassalpha"], compression=compression)
+    assert close(levels(data, 3), (COLOURS * CLEAR + 1 - CLEAR) * 255, 1.51)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "lzw"}, {"byteorder": ">"}, {"bigtiff": True}], ids=str)
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_a_table_of_colours_may_hold_bytes(kind, options):
+    """Old writers put 0 to 255 where 16 bits belong; which it is says the table and not the picture."""
+    count = 256 if kind == "u1" else 65536
+    table = np.stack([np.arange(count) % 256, (np.arange(count) * 7 + 3) % 256, 255 - np.arange(count) % 256]).astype("u2")
+    indices = whole(RAMP, kind)
+    want = np.moveaxis(table[:, indices], 0, -1)
+    for scale in (1, 257):
+        assert close(levels(written(indices, photometric="palette", colormap=table * scale, **options), 3), want, 0)
+
+
+# -- YCbCr --------------------------------------------------------------------------------------------------------------------------------------
+
+
+def shared_colours(pixels, across, down, rows, packed):
+    """A YCbCr TIFF of strips of `rows`, whose colours are shared, from (H, W, 3)."""
+    height, width = pixels.shape[:2]
+    tall, wide = -(-height // down) * down, -(-width // across) * across
+    padded = np.pad(pixels, ((0, tall - height), (0, wide - width), (0, 0)), mode="edge").astype(int)
+    blocks = padded.reshape(tall // down, down, wide // across, across, 3)
+    light = blocks[..., 0].swapaxes(1, 2).reshape(*blocks.shape[::2][:2], -1)
+    units = np.concatenate([light, blocks[:, 0, :, 0, 1:]], 2).astype(np.uint8)
+    strips = [units[top // down : (top + rows) // down].tobytes() for top in range(0, height, rows)]
+    strips = [zlib.compress(strip) if packed else strip for strip in strips]
+    tags = ImageFileDirectory_v2(prefix=b"II")
+    tags[256], tags[257], tags[258], tags[259], tags[262], tags[277], tags[278] = width, height, (8, 8, 8), 8 if packed else 1, 6, 3, rows
+    tags[273] = tuple(sum(map(len, strips[:n])) for n in range(len(strips)))  # behind the tags, as their writer has it
+    tags[279], tags[530] = tuple(map(len, strips)), (across, down)
+    return b"II*\0" + struct.pack("<I", 8) + tags.tobytes(8) + b"".join(strips)
+
+
+@pytest.mark.parametrize("rows", [8, 24])
+@pytest.mark.parametrize("steps", [(1, 1), (2, 1), (1, 2), (2, 2), (4, 2), (4, 4)])
+def test_colours_that_pixels_share_are_read_alike_with_and_without_compression(steps, rows):
+    pixels = np.asarray(Image.fromarray((np.resize(COLOURS, (21, 37, 3)) * 255).astype(np.uint8)).convert("YCbCr"))
+    plain, packed = (shared_colours(pixels, *steps, rows, way) for way in (False, True))
+    assert (info(plain).reader, info(packed).reader) == ("tifffile", "pillow")
+    got = levels(plain, 3)
+    assert close(got, levels(packed, 3), 0)
+    across, down = steps
+    colours = pixels[::down, ::across, 1:].repeat(down, 0).repeat(across, 1)[:21, :37]
+    want = Image.fromarray(np.concatenate([pixels[..., :1], colours], 2), "YCbCr").convert("RGB")
+    assert close(got, np.asarray(want).astype(float), 1)
+    with pytest.raises(Unreadable, match="truncated"):
+        decode(plain[:-20])
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["interleaved", "planes"])
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib"])
+def test_black_and_white_of_ycbcr_are_those_of_its_tags(compression, separate):
+    """Video's levels, 16 to 235."""
+    light = np.array([[16, 235, 126], [16, 235, 70]], np.uint8)
+    pixels = np.dstack([light, np.full_like(light, 128), np.full_like(light, 128)])
+    pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1)) if separate else pixels
+    levels_of_video = (532, "2I", 6, (16, 1, 235, 1, 128, 1, 240, 1, 128, 1, 240, 1), True)
+    options = {"photometric": "ycbcr", "compression": compression, "planarconfig": "separate" if separate else "contig"}
+    got = levels(written(pixels, extratags=[levels_of_video], **options), 3)
+    assert close(got, ((light - 16.0) / 219 * 255)[..., None].repeat(3, 2), 1)
+    assert close(levels(written(pixels, **options), 3), light[..., None].repeat(3, 2).astype(float), 0)
+
+
+@pytest.mark.parametrize("most", [4095, 65535])
+def test_opacity_has_its_own_largest_value(most):
+    """SMaxSampleValue of each sample."""
+    pixels = np.dstack([(COLOURS * 4095).round(), CLEAR * most]).astype("u2")
+    stated = [(340, "H", 4, (0,) * 4, True), (341, "H", 4, (4095, 4095, 4095, most), True)]
+    data = written(pixels, photometric="rgb", extrasamples=["unassalpha"], extratags=stated)
+    assert info(data).range == (0.0, 4095.0)
+    assert close(levels(data, 3), (COLOURS * CLEAR + 1 - CLEAR) * 255)
+    assert close(levels(data, 4)[..., 3], CLEAR[..., 0] * 255)

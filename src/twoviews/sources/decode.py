@@ -59,7 +59,9 @@ def _explained(how: Reading) -> Iterator[None]:
     except Exception as error:
         text = str(error).split("\n")[0]
         lost = "truncated" in text.lower() and "truncated: " not in text
-        raise Unreadable(f"truncated: {text}" if lost else f"{type(error).__name__}: {text}") from error
+        kind = "truncated" if lost else "damaged or truncated" if text.startswith("decoder error") else type(error).__name__
+        nothing = how.truncated and kind.endswith("truncated")
+        raise Unreadable(f"{kind}: {text}" + (": --truncated takes nothing of it" if nothing else "")) from error
 
 
 def info(file: bytes | Path, how: Reading = RGB) -> PictureInfo:
@@ -108,7 +110,8 @@ def decode(data: bytes, how: Reading = RGB, shrink: float = 1.0, found: PictureI
         if found.reader == "tifffile":
             array, found = tiff.tiff(data, found, how)
             return from_array(array, how, found)
-        return from_array((scientific.npy if data.startswith(scientific.NPY) else scientific.netpbm)(data, found), how, found)
+        array = scientific.npy(data) if data.startswith(scientific.NPY) else scientific.netpbm(data, found, how)
+        return from_array(array.reshape(*found.stored, found.channels), how, found)
 
 
 def _picture(data: bytes, how: Reading, shrink: float, found: PictureInfo | None) -> Tensor:

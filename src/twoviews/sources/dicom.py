@@ -80,6 +80,8 @@ def dicom(data: bytes, how: Reading) -> np.ndarray:
     with _explained():
         found = _dataset(data, how)
         info = _info(found, how)
+        if how.truncated:
+            _fill(found)
         array = _frame(found, info)
         if info.photometric == "palette":
             return dicom_values.palette(found, array, how)
@@ -135,7 +137,8 @@ def _info(found, how: Reading) -> PictureInfo:
     storage = found.get("SOPClassUID") or found.file_meta.get("MediaStorageSOPClassUID")
     of = f" ({storage.name})" if storage else ""
     if not any(name in found for name in dicom_values.PIXELS) or not found.get("Rows") or not found.get("Columns"):
-        raise Unreadable(f"a DICOM without a picture{of}")
+        cut = ", or one that ends before it: --truncated takes nothing of compressed pixels" if how.truncated else ""
+        raise Unreadable(f"a DICOM without a picture{of}{cut}")
     kind, samples = str(found.get("PhotometricInterpretation", "")), int(found.get("SamplesPerPixel", 1) or 1)
     if samples not in (1, 3) or not (kind in KINDS or kind.startswith("YBR")):
         raise Unreadable(f"a DICOM of {samples} samples a pixel in {kind or 'no stated colours'}, which are not read")
@@ -183,6 +186,16 @@ def _frame(found, info: PictureInfo) -> np.ndarray:
     if left.startswith("YBR"):
         raise Unreadable(f"a DICOM in {left}, which nothing here makes RGB")
     return array
+
+
+def _fill(found) -> None:
+    """Put zeros where the file ends before its pixels, as far as they are not compressed."""
+    from pydicom.pixels.utils import get_expected_length
+
+    if "PixelData" in found and not found.file_meta.TransferSyntaxUID.is_compressed:
+        held, wanted = len(found.PixelData), get_expected_length(found)
+        if held < wanted <= held * PACKED:
+            found.PixelData += bytes(wanted - held)
 
 
 def _refuse_hollow(found, info: PictureInfo) -> None:

@@ -20,6 +20,10 @@ def reason(data: bytes) -> str:
         return "not a picture but an HTML page, as of a download that failed"
     if b"<svg" in head:
         return "not a picture but a vector drawing (SVG)"
+    if data.startswith(b"8BPS") and len(data) > 26:
+        return (
+            f"a drawing of Photoshop with {data[23]} bits a sample in colours of the kind {data[25]}, which the decoders here do not read"
+        )
     if data.startswith(b"%PDF"):
         return "not a picture but a PDF"
     if data.startswith(b"PK"):

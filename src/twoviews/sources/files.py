@@ -31,7 +31,7 @@ SUFFIXES = frozenset(
     (
         ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".btf", ".tf8", ".svs", ".lsm",
         ".qptiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".avif", ".heic", ".heif", ".hif", ".tga",
-        ".psd", ".ico", ".icns", ".qoi", ".dds", ".sgi", ".pcx", ".npy", ".dcm", ".dicom",
+        ".psd", ".ico", ".icns", ".qoi", ".dds", ".sgi", ".pcx", ".npy", ".dcm", ".dicom", ".ima",
     )
 )  # fmt: skip
 FULL = 100_000  # files up to which each is decoded once before a run, and its size in bytes is part of the fingerprint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 
@@ -14,7 +15,8 @@ class PictureInfo:
     `reader` is who reads its pixels: simplejpeg, pillow, tifffile, imagecodecs, pydicom, numpy. `height` and `width` are those of the
     upright image, `stored` is (height, width) as the pixels lie in the file; `orientation` is the EXIF one (1 upright … 8). `channels`, `dtype` (of
     NumPy) and `photometric` (gray, white-is-zero, rgb, cmyk, ycbcr, cielab, icclab, palette, or "" where nothing says what the channels are) are the
-    file's own; `alpha` is the channel that holds opacity, if any, and `associated` whether colours are multiplied by it already. `range` is what is
+    file's own; `alpha` is the channel that holds opacity, if any, and `associated` whether colours are multiplied by it already, and
+    `opaque` what of it is wholly opaque, where the file states it. `range` is what is
     black and white by the type or the tags of the file; None where nothing in the file says so (floats and signed values without a stated range);
     `bits` are those of one sample.
     """
@@ -32,6 +34,7 @@ class PictureInfo:
     bits: int = 8
     alpha: int | None = None
     associated: bool = False
+    opaque: float | None = None
 
 
 def upright(height: int, width: int, orientation: int) -> tuple[int, int]:
@@ -44,3 +47,10 @@ def type_range(dtype: np.dtype, bits: int = 0) -> tuple[float, float] | None:
     if dtype.kind not in "bu":
         return None
     return 0.0, float(2 ** (bits or (1 if dtype.kind == "b" else 8 * dtype.itemsize)) - 1)
+
+
+def orientation_in_xmp(xmp: str | bytes) -> int:
+    """The orientation that XMP states, as an attribute in either quotes or as an element; 1 where it states none."""
+    text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp
+    said = re.search(r"""\btiff:Orientation(?:\s*=\s*["']|\s*>)\s*([1-8])\s*["'<]""", text)
+    return int(said[1]) if said else 1

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .config import AUTO, Reading
 from .errors import INSTALL, Unreadable
-from .info import PictureInfo, upright
+from .info import PictureInfo, orientation_in_xmp, upright
 from .scientific import refuse_bomb
 from .values import MODES, RGB, UPRIGHT, from_array, from_lab
 
@@ -76,20 +76,21 @@ def pillow_info(image: Image.Image, file: bytes | Path, how: Reading, *, frames:
         bits=32 if mode in TYPES else 16 if deep else 8,
     )
     clear = image.format == "PNG" and bits == 16 and "transparency" in image.info
-    if (bits > found.bits or clear or (deep and image.format == "JPEG2000")) and image.format in ("PNG", "JPEG2000"):
+    signed = image.format == "JPEG2000" and _precision(file) > 127
+    odd = image.format == "JPEG2000" and (deep or signed or bits != 8) and mode not in ("P", "PA")
+    if odd or (image.format == "PNG" and (bits > found.bits or clear)):
         if importlib.util.find_spec("imagecodecs"):
-            return _whole_bits(found, image, bits)
-        if clear or how.range != AUTO:
-            raise Unreadable(
-                f"a {image.format} of {bits} bits with {'transparency' if clear else 'a --range'} needs imagecodecs: {INSTALL}"
-            )
+            return _whole_bits(found, image, bits, signed)
+        if clear or signed or bits < 8 or how.range != AUTO:
+            what = "transparency" if clear else "signs" if signed else "a --range" if bits > 8 else "fewer than 8"
+            raise Unreadable(f"a {image.format} of {bits} bits with {what} needs imagecodecs: {INSTALL}")
     elif bits > found.bits and how.range != AUTO:
         raise Unreadable(f"has {bits} bits a sample, of which 8 are read: --range {how.range} has no meaning here, auto has")
     return found
 
 
-def _whole_bits(found: PictureInfo, image: Image.Image, bits: int) -> PictureInfo:
-    """The description of a PNG or JPEG 2000 of which Pillow would keep 8 bits."""
+def _whole_bits(found: PictureInfo, image: Image.Image, bits: int, signed: bool) -> PictureInfo:
+    """The description of a PNG or JPEG 2000 that Pillow would make one of 8 bits, and unsigned."""
     channels, alpha = found.channels, found.channels in (2, 4)
     if image.format == "PNG":  # opacity is a channel of its own, or one colour
         colours = {"I": 1, "L": 1, "R": 3}[_raw_mode(image)[0]]
@@ -99,9 +100,9 @@ def _whole_bits(found: PictureInfo, image: Image.Image, bits: int) -> PictureInf
         found,
         reader="imagecodecs",
         channels=channels,
-        dtype="uint16",
+        dtype=f"{'' if signed else 'u'}int{8 if bits <= 8 else 16}",
         photometric="gray" if channels <= 2 else "rgb",
-        range=(0.0, float(2**bits - 1)),
+        range=None if signed else (0.0, float(2**bits - 1)),
         bits=bits,
         alpha=channels - 1 if alpha else None,
     )
@@ -119,15 +120,23 @@ def _bits(image: Image.Image, file: bytes | Path) -> int:
     if image.format in ("HEIF", "HEIC"):
         return int(image.info.get("bit_depth", 8))
     if image.format == "JPEG2000":
-        start = _head(file)
-        at = start.find(b"\xff\x4f\xff\x51")  # the codestream, and its sizes; the precision of the first component lies 42 bytes on
-        return (start[at + 42] & 0x7F) + 1 if 0 <= at < len(start) - 42 else 8
+        return (_precision(file) & 0x7F) + 1
     if image.format == "AVIF":
         start = _head(file)
         at = start.find(b"av1C")
         flags = start[at + 6] if 0 <= at < len(start) - 6 else 0
         return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
-    return 16 if ";16" in _raw_mode(image) else 8
+    tiles = getattr(image, "tile", None)
+    if tiles and (tiles[0][0] == "SGI16" or (tiles[0][0] == "bcn" and tiles[0][3][0] == 6)):  # BC6 of DDS holds floats
+        return 16
+    return 16 if ";16" in _raw_mode(image) and not _raw_mode(image).startswith("BGR") else 8  # BGR;16: 16 bits a pixel
+
+
+def _precision(file: bytes | Path) -> int:
+    """Of the first component of a JPEG 2000: its bits, less 1; and 128 more where it is signed."""
+    start = _head(file)
+    at = start.find(b"\xff\x4f\xff\x51")  # the codestream, and its sizes
+    return start[at + 42] if 0 <= at < len(start) - 42 else 7
 
 
 def _head(file: bytes | Path) -> bytes:
@@ -149,11 +158,13 @@ def is_plain(image: Image.Image, data: bytes) -> bool:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none."""
+    """The orientation, 1 to 8, by EXIF, else by XMP; 1 where there is none."""
     try:
-        found = image.getexif().get(0x0112, 1)
+        found = image.getexif().get(0x0112)
     except Exception:
-        return 1  # metadata that cannot be read says nothing of the picture
+        found = None  # metadata that cannot be read says nothing of the picture
+    if found is None:
+        found = orientation_in_xmp(image.info.get("XML:com.adobe.xmp") or image.info.get("xmp") or b"")
     return found if found in UPRIGHT else 1
 
 
@@ -192,6 +203,7 @@ def from_pil(image: Image.Image, how: Reading = RGB, turned: int | None = None) 
     `turned` is its orientation, where that is known; else the image is asked.
     """
     refuse_bomb(image.width * image.height, how)
+    key = _key(image) if "transparency" in image.info else None
     image.load()
     turn = UPRIGHT.get(orientation(image) if turned is None else turned, lambda a: a)
     if image.mode.startswith("I") or image.mode == "F":
@@ -200,9 +212,19 @@ def from_pil(image: Image.Image, how: Reading = RGB, turned: int | None = None) 
         plain = image if image.mode in ("L", "LA", "RGB", "RGBA", "CMYK") else image.convert("RGB")
         return from_array(turn(np.asarray(plain)), how)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        if key is not None:
+            image = image.copy()
+            image.info["transparency"] = key
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image)
     if image.mode == "LAB":
         image = ImageOps.grayscale(from_lab(image)) if how.channels == 1 else from_lab(image)
     return from_array(turn(np.asarray(image.convert(MODES[how.channels]))), how)
+
+
+def _key(image: Image.Image) -> int | None:
+    """The gray that is transparent in a PNG of 1, 2 or 4 bits, scaled as its pixels will be once they are loaded; None for others."""
+    steps = {"1": 1, "L;2": 3, "L;4": 15}.get(_raw_mode(image))
+    key = image.info["transparency"]
+    return key * 255 // steps if image.format == "PNG" and steps and isinstance(key, int) else None

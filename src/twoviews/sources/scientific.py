@@ -21,6 +21,7 @@ warnings.filterwarnings("ignore", "Reading `.npy`")  # remarks on old headers; w
 NPY = b"\x93NUMPY"
 GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 NETPBM = re.compile(rb"P([2356Ff])%b(\d+)%b(\d+)%b([+-]?[\d.]+)\s" % (GAP, GAP, GAP))
+PACKED = 2000  # times that pixels may be longer than the file that holds them: about what deflate reaches at best
 LONGEST = 65_536  # bytes in which a netpbm header with its remarks must end
 
 
@@ -46,6 +47,14 @@ def refuse_bomb(pixels: int, how: Reading) -> None:
 def npy_info(data: bytes, how: Reading) -> PictureInfo:
     """The description of a .npy of shape (H, W) or (H, W, C) by its header."""
     file = io.BytesIO(data)
+    shape, kind = _npy_header(file)
+    if (len(data) - file.tell()) * (PACKED if how.truncated else 1) < math.prod(shape) * kind.itemsize:
+        raise Unreadable(f"truncated: {len(data) - file.tell():,} of {math.prod(shape) * kind.itemsize:,} bytes of pixels")
+    return _array_info(shape_of(shape, how), kind, 8 * kind.itemsize)
+
+
+def _npy_header(file: io.BytesIO) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type; the file is read up to the pixels."""
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(file)
     if version not in read:
@@ -55,14 +64,16 @@ def npy_info(data: bytes, how: Reading) -> PictureInfo:
         raise Unreadable("holds Python objects (a pickle), which are never read")
     if kind.kind not in "buif":
         raise Unreadable(f"holds {kind}, which are no pixels")
-    if len(data) - file.tell() < math.prod(shape) * kind.itemsize:
-        raise Unreadable(f"truncated: {len(data) - file.tell():,} of {math.prod(shape) * kind.itemsize:,} bytes of pixels")
-    return _array_info(shape_of(shape, how), kind, 8 * kind.itemsize)
+    return shape, kind
 
 
-def npy(data: bytes, found: PictureInfo) -> np.ndarray:
-    """The pixels of a .npy, (H, W, C)."""
-    return np.load(io.BytesIO(data), allow_pickle=False).reshape(*found.stored, found.channels)
+def npy(data: bytes) -> np.ndarray:
+    """The pixels of a .npy, (H, W) or (H, W, C); what is missing at its end is 0."""
+    file = io.BytesIO(data)
+    shape, kind = _npy_header(file)
+    missing = file.tell() + math.prod(shape) * kind.itemsize - len(data)
+    whole = data + bytes(missing) if missing > 0 else data
+    return np.load(io.BytesIO(whole), allow_pickle=False)
 
 
 def is_netpbm(data: bytes) -> bool:
@@ -82,24 +93,27 @@ def netpbm_info(data: bytes, how: Reading) -> PictureInfo | None:
         raise Unreadable(f"a netpbm picture whose largest value is {most:.0f}; 65535 is the most there may be")
     held = len(data) - header.end()
     least = math.prod(shape) * (2 if header[1] in b"23" else kind.itemsize)  # in text, a digit and a space
-    if held < least - 1:
+    if held * (PACKED if how.truncated else 1) < least - 1:
         raise Unreadable(f"truncated: {held:,} of {least:,} bytes of pixels")
     found = _array_info(shape, kind, 8 * kind.itemsize)
     return found if kind == np.float32 else replace(found, range=(0.0, most), bits=int(most).bit_length())
 
 
-def netpbm(data: bytes, found: PictureInfo) -> np.ndarray:
-    """The pixels of a picture that `netpbm_info` described, (H, W, C)."""
+def netpbm(data: bytes, found: PictureInfo, how: Reading) -> np.ndarray:
+    """The pixels of a picture that `netpbm_info` described, (H, W, C); with `how.truncated` what is missing at its end is 0."""
     header = NETPBM.match(data[:LONGEST])
     assert header is not None
     shape = (*found.stored, found.channels)
     if header[1] in b"23":
         words = re.sub(rb"#[^\r\n]*", b"", data[header.end() :]).split(maxsplit=math.prod(shape))[: math.prod(shape)]
-        if len(words) < math.prod(shape):
+        if len(words) < math.prod(shape) and not how.truncated:
             raise Unreadable(f"truncated: {len(words):,} of {math.prod(shape):,} values")
+        words += [b"0"] * (math.prod(shape) - len(words))
         return np.array(words).astype(np.uint16).reshape(shape)
     kind = ">u2" if header[1] in b"56" else "<f4" if header[4].startswith(b"-") else ">f4"
-    array = np.frombuffer(data, kind, math.prod(shape), header.end()).reshape(shape)
+    missing = header.end() + math.prod(shape) * np.dtype(kind).itemsize - len(data)
+    whole = data + bytes(missing) if missing > 0 else data
+    array = np.frombuffer(whole, kind, math.prod(shape), header.end()).reshape(shape)
     return array[::-1] if header[1] in b"Ff" else array  # a .pfm begins with its lowest row
 
 

@@ -8,27 +8,27 @@ import importlib.util
 import io
 import logging
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from . import ycbcr
 from .config import Reading
 from .errors import INSTALL, Unreadable
-from .info import PictureInfo, type_range, upright
-from .scientific import refuse_bomb, shape_of
+from .info import PictureInfo, orientation_in_xmp, type_range, upright
+from .scientific import PACKED, refuse_bomb, shape_of
 from .values import MODES
 
 if TYPE_CHECKING:
     import tifffile
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PACKED = 2000  # times that pixels may be packed, about what deflate reaches at best
 PHOTOMETRICS = {0: "white-is-zero", 1: "gray", 2: "rgb", 3: "palette", 5: "cmyk", 6: "ycbcr", 8: "cielab", 9: "icclab"}
 OTHERS = {4: "a mask", 10: "ITU Lab", 32803: "a sensor's mosaic (CFA)", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw"}
 COLOURS = {"rgb": 3, "cmyk": 4, "ycbcr": 3, "cielab": 3, "icclab": 3}  # channels; all others have 1
@@ -42,7 +42,7 @@ PILLOWS = {
     "rgb": EVERY,
     "palette": EVERY - {7},
     "cmyk": EVERY,
-    "ycbcr": EVERY | {6},
+    "ycbcr": (EVERY | {6}) - {1},
     "cielab": EVERY - {7},
 }
 FAX = frozenset((1, 2, 3, 4, 5, 8, 32946, 32773))
@@ -76,7 +76,7 @@ def tiff_info(file: bytes | Path, how: Reading) -> PictureInfo:
         channels=samples,
         dtype=str(kind),
         photometric=name,
-        range=_range(tags, bits, kind),
+        range=_range(tags, bits, kind, COLOURS.get(name, 1)),
         bits=bits,
     )
     return _with_reader(_with_alpha(found, tags), tags, known=start[:4] != MAGIC[3])
@@ -84,6 +84,39 @@ def tiff_info(file: bytes | Path, how: Reading) -> PictureInfo:
 
 def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, PictureInfo]:
     """The pixels of a first page, (H, W, C) with alpha behind the colours, by tifffile; and what they are now that they are decoded."""
+    tags, _ = _directory(io.BytesIO(data), data[:16])
+    try:
+        array, table = _samples(data, found, tags)
+    except Exception as error:
+        missing = _end(tags) - len(data)
+        if missing <= 0:
+            raise
+        if not how.truncated or tags.get(259, 1) != 1 or missing > len(data) * PACKED:
+            none = ": --truncated takes nothing of what is compressed like this" if how.truncated else ""
+            raise Unreadable(f"truncated: {len(data):,} of {len(data) + missing:,} bytes{none}") from error
+        array, table = _samples(data + bytes(missing), found, tags)
+    if array.shape != (*found.stored, found.channels):
+        raise Unreadable(f"its tags say {(*found.stored, found.channels)}, its pixels are {array.shape}")
+    if found.photometric == "palette" and table is not None:
+        array = (np.moveaxis(table, 0, -1) >> (0 if _has_bytes(table) else 8)).astype(np.uint8)[array[..., 0].astype(np.uint16)]
+        return array, replace(found, photometric="rgb", channels=3, dtype="uint8", range=(0.0, 255.0), bits=8, alpha=None)
+    if found.photometric == "ycbcr" and how.channels in MODES:
+        array = ycbcr.to_rgb(array, tags, found.range[1] if found.range else 1.0)
+        found = replace(found, photometric="rgb")
+    if found.photometric == "cielab":
+        array = array.copy()
+        array[..., 1:3] ^= array.dtype.type(1 << (found.bits - 1))  # signed in the file
+    colours = COLOURS.get(found.photometric, 1)
+    _refuse_bands(found, how)
+    if how.channels in MODES and (found.photometric in COLOURS or found.alpha is not None):
+        kept = [*range(colours), *([] if found.alpha is None else [found.alpha])]  # samples that are neither are no colours
+        array = array[..., kept]
+        found = replace(found, channels=len(kept), alpha=None if found.alpha is None else colours)
+    return array, found
+
+
+def _samples(data: bytes, found: PictureInfo, tags: ImageFileDirectory_v2) -> tuple[np.ndarray, np.ndarray | None]:
+    """What lies in the file, (H, W, C), and its table of colours."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is an error
@@ -91,29 +124,43 @@ def tiff(data: bytes, found: PictureInfo, how: Reading) -> tuple[np.ndarray, Pic
         page = file.pages.first
         _refuse_hollow_segments(data, page, found)
         try:
-            array = page.asarray(squeeze=False)[:, 0]
+            if _shares_colours(found, tags):
+                array = ycbcr.unpacked(data, page, ycbcr.subsampling(tags))[None]
+            else:
+                array = page.asarray(squeeze=False)[:, 0]
         except ValueError as error:
             if "imagecodecs" in str(error) and importlib.util.find_spec("imagecodecs") is None:
                 raise Unreadable(f"this TIFF's compression needs imagecodecs: {INSTALL}") from error
             raise
-        table = page.colormap
         if found.bits == 24 and found.dtype == "uint32" and file.byteorder == ">" and _swaps_three_bytes():
             array = array.byteswap()
-    array = array.transpose(1, 2, 0, 3).reshape(*array.shape[1:3], -1)
-    if array.shape != (*found.stored, found.channels):
-        raise Unreadable(f"its tags say {(*found.stored, found.channels)}, its pixels are {array.shape}")
-    if found.photometric == "palette" and table is not None:
-        array = (np.moveaxis(table, 0, -1) >> 8).astype(np.uint8)[array[..., 0].astype(np.uint16)]
-        return array, replace(found, photometric="rgb", channels=3, dtype="uint8", range=(0.0, 255.0), bits=8, alpha=None)
-    if found.photometric == "cielab":
-        array = array.copy()
-        array[..., 1:3] ^= array.dtype.type(1 << (found.bits - 1))  # signed in the file
-    colours = COLOURS.get(found.photometric, 1)
-    if how.channels in MODES and (found.photometric in COLOURS or found.alpha is not None):
-        kept = [*range(colours), *([] if found.alpha is None else [found.alpha])]  # samples that are neither are no colours
-        array = array[..., kept]
-        found = replace(found, channels=len(kept), alpha=None if found.alpha is None else colours)
-    return array, found
+        return array.transpose(1, 2, 0, 3).reshape(*array.shape[1:3], -1), page.colormap
+
+
+def _end(tags: ImageFileDirectory_v2) -> int:
+    """Where the last strip or tile ends by the tags; 0 where they do not say."""
+    starts, lengths = (np.atleast_1d(tags.get(strips, tags.get(tiles, 0))) for strips, tiles in ((273, 324), (279, 325)))
+    return max((int(start) + int(length) for start, length in zip(starts, lengths, strict=False)), default=0)
+
+
+def _has_bytes(table: ArrayLike) -> bool:
+    """Whether a table of colours holds bytes, as old writers made it, where 16 bits belong: as libtiff knows it."""
+    return int(np.max(table)) < 256
+
+
+def _shares_colours(found: PictureInfo, tags: ImageFileDirectory_v2) -> bool:
+    """Whether it is an uncompressed YCbCr of bytes whose colours are stored smaller, which tifffile does not unpack."""
+    bare = found.photometric == "ycbcr" and found.dtype == "uint8" and found.channels == 3
+    return bare and int(tags.get(259, 1)) == int(tags.get(284, 1)) == 1 and ycbcr.subsampling(tags) != (1, 1)
+
+
+def _refuse_bands(found: PictureInfo, how: Reading) -> None:
+    """Raises Unreadable where gray or RGB is asked for, and nothing says which of several bands that is."""
+    bands = found.channels - (found.alpha is not None)
+    unnamed = (found.photometric == "" and found.alpha is not None) or (found.photometric == "white-is-zero" and bands > 1)
+    if unnamed and how.channels in MODES:
+        keep = "" if found.channels in MODES else f": --channels {found.channels} keeps them"
+        raise Unreadable(f"holds {bands} bands that nothing names{', and opacity' if found.alpha is not None else ''}{keep}")
 
 
 def _refuse_hollow_segments(data: bytes, page: tifffile.TiffPage, found: PictureInfo) -> None:
@@ -169,10 +216,9 @@ def _directory(stream: IO[bytes], start: bytes) -> tuple[ImageFileDirectory_v2, 
 
 
 def _orientation(tags: ImageFileDirectory_v2) -> int:
-    """How pixels are turned: what the tag says, else what XMP says, as Pillow takes it."""
+    """How pixels are turned: what the tag says, else what XMP says."""
     xmp = tags.get(700, b"")
-    said = re.search(rb'tiff:Orientation(?:="|>)(\d)', xmp) if isinstance(xmp, bytes) and 274 not in tags else None
-    found = int(said[1]) if said else int(tags.get(274, 1))
+    found = int(tags[274]) if 274 in tags else orientation_in_xmp(xmp if isinstance(xmp, bytes) else bytes(xmp))
     return found if 1 <= found <= 8 else 1
 
 
@@ -192,11 +238,14 @@ def _type(tags: ImageFileDirectory_v2) -> tuple[int, np.dtype]:
     return width, np.dtype(f"{letter}{size}")
 
 
-def _range(tags: ImageFileDirectory_v2, bits: int, kind: np.dtype) -> tuple[float, float] | None:
+def _range(tags: ImageFileDirectory_v2, bits: int, kind: np.dtype, colours: int) -> tuple[float, float] | None:
     """Black and white: what SMinSampleValue and SMaxSampleValue say of more than 8 bits, else all that the bits can hold."""
     stated = [tags.get(tag) for tag in (340, 341)]
     if kind.itemsize > 1 and None not in stated:
-        low, high = float(np.min(np.asarray(stated[0], np.float64))), float(np.max(np.asarray(stated[1], np.float64)))
+        ends = [np.atleast_1d(np.asarray(end, np.float64)) for end in stated]
+        if len(ends[0]) == len(ends[1]) == int(tags.get(277, 1)):  # opacity has its own
+            ends = [end[:colours] if 338 in tags else end for end in ends]
+        low, high = float(ends[0].min()), float(ends[1].max())
         if np.isfinite([low, high]).all() and low < high:
             return low, high
     return type_range(kind, bits)
@@ -204,9 +253,11 @@ def _range(tags: ImageFileDirectory_v2, bits: int, kind: np.dtype) -> tuple[floa
 
 def _refuse_hollow(tags: ImageFileDirectory_v2, bits: int, length: int, how: Reading) -> None:
     """tifffile took 11 GB for 290 bytes that declare 155 million pixels."""
-    declared = int(tags[256]) * int(tags[257]) * int(tags.get(277, 1)) * bits // 8
+    width, height, samples = int(tags[256]), int(tags[257]), int(tags.get(277, 1))
+    shared = samples == 3 and tags.get(262) == 6
+    declared = (ycbcr.declared(height, width, ycbcr.subsampling(tags)) if shared else height * width * samples) * bits // 8
     refuse_bomb(int(tags.get(322, 1)) * int(tags.get(323, 1)), how)
-    if declared > length * (PACKED if tags.get(259, 1) != 1 else 1):
+    if declared > length * (PACKED if tags.get(259, 1) != 1 or how.truncated else 1):
         raise Unreadable(f"truncated: it declares {declared:,} bytes of pixels, and holds {length:,}")
 
 
@@ -217,17 +268,26 @@ def _with_alpha(found: PictureInfo, tags: ImageFileDirectory_v2) -> PictureInfo:
     if not extra and found.photometric == "rgb" and found.channels == 4:
         extra = [2]
     place = next((n for n, e in enumerate(extra) if e in (1, 2, 999) and colours + n < found.channels), None)
-    if found.channels < colours or (place is None and found.channels > colours and found.photometric == "gray"):
-        return replace(found, photometric="")  # bands that nothing names
-    return found if place is None else replace(found, alpha=colours + place, associated=extra[place] == 1)
+    if place is not None:
+        most = np.atleast_1d(tags.get(341, ()))
+        own = float(most[colours + place]) if len(most) == found.channels and not found.dtype.endswith("int8") else None
+        found = replace(found, alpha=colours + place, associated=extra[place] == 1, opaque=own or None)
+    bands = found.channels - (place is not None)
+    if found.photometric == "gray" and bands == 3 and found.alpha == 3:
+        return replace(found, photometric="rgb")  # as it is without the alpha
+    return replace(found, photometric="") if bands < colours or (found.photometric == "gray" and bands > 1) else found  # nothing names them
 
 
 def _with_reader(found: PictureInfo, tags: ImageFileDirectory_v2, *, known: bool) -> PictureInfo:
     """Who reads the pixels; `known` is whether Pillow knows such files at all."""
     compression, colours = int(tags.get(259, 1)), COLOURS.get(found.photometric, 1)
     one = found.channels == colours
-    alone = one or (found.channels == colours + 1 and found.alpha is not None and not found.associated)
+    clear = found.alpha == colours == found.channels - 1 and not found.associated
+    alone = one or (clear and found.photometric == {1: "gray", 2: "rgb"}.get(int(tags.get(262, 0))))
+    known = known and (274 in tags or found.orientation == 1)  # Pillow, which turns a TIFF itself, overlooks some of XMP
     plain = known and 262 in tags and found.dtype == "uint8" and int(np.max(tags.get(339, 1))) == 1 and int(tags.get(284, 1)) == 1
+    if found.photometric == "palette" and 320 in tags and _has_bytes(tags[320]):
+        return found
     if plain and (
         (alone and found.bits == 8 and compression in PILLOWS.get(found.photometric, ()))
         or (one and found.bits == 1 and found.photometric in ("gray", "white-is-zero") and compression in FAX)

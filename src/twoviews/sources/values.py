@@ -13,6 +13,7 @@ from .info import PictureInfo, type_range
 
 RGB = Reading()
 MODES = {1: "L", 3: "RGB"}
+ROUNDING = 1e-6  # by which floats from 0 to 1 may lie beside them
 GRAY = (0.2989, 0.5870, 0.1140)  # what red, green and blue weigh
 UPRIGHT = {  # by the EXIF orientation
     2: lambda a: a[:, ::-1],
@@ -50,7 +51,7 @@ def to_bytes(array: np.ndarray, how: Reading, found: PictureInfo) -> np.ndarray:
     as_they_are = found.photometric in ("gray", "rgb", "") or not (colours or found.photometric == "white-is-zero")
     if array.dtype == np.uint8 and found.range == (0.0, 255.0) and alpha is None and as_they_are:
         return array
-    opacity = None if found.alpha is None else _opacity(array[..., found.alpha], found.bits)
+    opacity = None if found.alpha is None else _opacity(array[..., found.alpha], found)
     if opacity is not None:
         array = np.delete(array, found.alpha or 0, axis=2)
     values = _meant(scaled(array, how, found), found, colours)
@@ -77,16 +78,16 @@ def scaled(array: np.ndarray, how: Reading, found: PictureInfo) -> np.ndarray:
         low, high = found.range
     else:
         low, high = float(array.min()), float(array.max())
-        if kind.kind != "f" or low < 0 or high > 1:
+        if kind.kind != "f" or low < -ROUNDING or high > 1 + ROUNDING:
             raise Unreadable(f"{kind} from {low:g} to {high:g}: say what is black and white with --range LOW:HIGH, or --range data")
         low, high = 0.0, 1.0
     return ((array.astype(np.float64) - low) * (255 / (high - low) if high > low else 0.0)).clip(0, 255)
 
 
-def _opacity(alpha: np.ndarray, bits: int) -> np.ndarray:
-    """A channel of opacity, (H, W) → (H, W, 1) from 0 to 1 by its type: no range of colours is meant for it."""
+def _opacity(alpha: np.ndarray, found: PictureInfo) -> np.ndarray:
+    """A channel of opacity, (H, W) → (H, W, 1) from 0 to 1 by what the file states of it, else by its type: no range of colours is meant for it."""
     kind = alpha.dtype.kind
-    high = 1.0 if kind == "f" else float(2 ** (bits - (kind == "i")) - 1)
+    high = found.opaque or (1.0 if kind == "f" else float(2 ** (found.bits - (kind == "i")) - 1))
     return (alpha.astype(np.float64) / high).clip(0, 1)[..., None]
 
 
@@ -99,9 +100,6 @@ def _meant(values: np.ndarray, found: PictureInfo, colours: bool) -> np.ndarray:
         return values
     if kind == "cmyk":
         return (255 - values[..., :3]) * (255 - values[..., 3:4]) / 255
-    if kind == "ycbcr":
-        y, b, r = values[..., 0], values[..., 1] - 128, values[..., 2] - 128
-        return np.stack([y + 1.402 * r, y - 0.344136 * b - 0.714136 * r, y + 1.772 * b], axis=2)
     if kind in ("cielab", "icclab"):
         plain = np.ascontiguousarray(values.round().astype(np.uint8))
         plain[..., 1:] ^= 128  # Pillow takes a and b as signed bytes
