@@ -523,3 +523,31 @@ def test_numbers_of_labels_cost_nothing():
     found = numbered([Column("a", "label", 3, pa.chunked_array([pa.array([10**18, 1, 10**18])]))])
     assert found.classes == ["1", str(10**18)]
     assert np.array_equal(found.numbers[0], [1, 0, 1])
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize(
+    ("column", "values", "options"),
+    [
+        ("split", pa.array(["train"] * 4 + ["test"] * 2), {}),
+        ("split", pa.array(["train"] * 4 + ["test"] * 2).dictionary_encode(), {}),
+        ("split", pa.array(["synthetic_train"] * 4 + ["real_test"] * 2), {}),
+        ("split", pa.array(["train_full"] * 4 + ["test_small"] * 2), {}),
+        ("fold", pa.array([0] * 4 + [1] * 2), {"split_column": "fold", "parts": ("train=0", "test=1")}),
+    ],
+)
+def test_rows_with_images_are_parted_by_a_column(tmp_path, in_memory, column, values, options):
+    write(tmp_path / "s.parquet", {"image": pictures(6), "label": ["a", "b"] * 3, column: values})
+    found = open_pictures(tmp_path / "s.parquet", config=ReadConfig(**options), in_memory=in_memory)
+    assert {part: first_reds(source) for part, source in found.splits.items()} == {"train": [0, 1, 2, 3], "test": [4, 5]}
+    assert [source.labels.tolist() for source in found.splits.values()] == [[0, 1, 0, 1], [0, 1]]
+    assert found.understood == "6 images, 2 classes (a, b) in train 4 · test 2"
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("synthetic_train", "real_test"), ("train_full", "test_small"), ("tr", "te"), ("Xtrain", "Xtest")]
+)
+def test_files_of_other_words_are_parts_too(tmp_path, train, test):
+    for n, name in enumerate((train, test)):
+        write(tmp_path / f"{name}.parquet", {"image": pictures(2, first=2 * n), "label": ["a", "b"]})
+    assert {part: first_reds(source) for part, source in read(tmp_path).splits.items()} == {"train": [0, 1], "test": [2, 3]}

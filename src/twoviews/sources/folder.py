@@ -14,7 +14,7 @@ from ..base.errors import UserError
 from .config import Reading
 from .files import SUFFIXES, Files
 from .find import Found, find
-from .parts import ALL, NONE, TEST, TRAIN, VAL, Split, part_of, split_by_part
+from .parts import ALL, NONE, TEST, TRAIN, VAL, Split, is_aside, is_wrapper, part_of, says_only, split_by_part
 from .understood import images, not_taken
 
 
@@ -45,17 +45,22 @@ def _nothing(root: Path, found: Found) -> str:
     return text + not_taken(found.others) + (f"; passed by: {passed}" if passed else "")
 
 
-def _tops(names: Iterable[str], at: str) -> tuple[dict[str, bool], int]:
-    """The folders right below `at`, and whether they hold images themselves; and how many images lie at `at` itself or beside it."""
+def _tops(names: Iterable[str], at: str) -> tuple[dict[str, bool], dict[str, set[str]], int]:
+    """The folders right below `at`, and whether they hold images themselves; the folders in each; how many images lie at `at` itself or beside it."""
     flat: dict[str, bool] = {}
+    inside: dict[str, set[str]] = {}
     loose = 0
     for name in names:
         top, _, rest = (name[len(at) :] if name.startswith(at) else "").partition("/")
         if not rest:
             loose += 1
-        elif not flat.get(top):
-            flat[top] = "/" not in rest
-    return flat, loose
+            continue
+        folder, deeper, _ = rest.partition("/")
+        own = inside.setdefault(top, set())
+        if deeper:
+            own.add(folder)
+        flat[top] = flat.get(top, False) or not deeper
+    return flat, inside, loose
 
 
 def _parts(root: Path, names: list[str], asked: Sequence[str]) -> tuple[str, Split | None]:
@@ -65,13 +70,14 @@ def _parts(root: Path, names: list[str], asked: Sequence[str]) -> tuple[str, Spl
     firsts = [text.partition("=")[2].split("/")[0] for text in asked]
     at = ""
     while True:
-        tops, loose = _tops(names, at)
+        tops, inside, loose = _tops(names, at)
         only = next(iter(tops)) if len(tops) == 1 else ""
         wrapper = bool(only) and not loose and not any(fnmatchcase(only, first) for first in firsts)
         if asked and not wrapper:
             return at, split_by_part(_folders(names, at, asked), asked, where=str(root / at), what="folder")
         if not asked:
-            split = split_by_part(tops, where=str(root / at), what="folder", flat={top for top, own in tops.items() if own})
+            flat = {top for top, own in tops.items() if own}
+            split = split_by_part(tops, where=str(root / at), what="folder", flat=flat, inside=inside)
             alone = (
                 only and loose and part_of(only) == TRAIN and not tops[only]
             )  # the training part with its class folders, and images beside it
@@ -79,32 +85,60 @@ def _parts(root: Path, names: list[str], asked: Sequence[str]) -> tuple[str, Spl
                 return at, split
         if wrapper:
             at += f"{only}/"
-        elif inner := _inner(root, names, at, tops):
+        elif inner := _inner(root, at, tops, inside):
             at += f"{inner}/"
         else:
             return "", None
 
 
-def _inner(root: Path, names: list[str], at: str, tops: dict[str, bool]) -> str:
-    """The one of several folders that holds the parts; "" where none does. Raises UserError where several do."""
-    below: dict[str, set[str]] = {top: set() for top in tops}
-    for name in names:
-        pieces = name[len(at) :].split("/", 2)
-        if len(pieces) == 3 and name.startswith(at):
-            below[pieces[0]].add(pieces[1])
-    whole = []
-    for top, inside in below.items():
-        meant = {part_of(name) for name in inside}
-        if TRAIN in meant and (TEST in meant or VAL in meant):
-            whole.append(top)
+def _inner(root: Path, at: str, tops: dict[str, bool], inside: dict[str, set[str]]) -> str:
+    """The one of several folders that holds the parts; "" where none does. Raises UserError where that can be read in two ways."""
+    held = {top: _held(folders) for top, folders in inside.items()}
+    whole = [top for top, own in held.items() if TRAIN in own and len(own) > 1]
     if len(whole) > 1:
         shown = ", ".join(whole[:4]) + (" …" if len(whole) > 4 else "")
-        train, held = (next(name for name in sorted(below[whole[0]]) if part_of(name) in wanted) for wanted in ((TRAIN,), (TEST, VAL)))
+        (train, test), other = _pair(held[whole[0]])
         raise UserError(
-            f"each of the folders {shown} in {root / at} holds parts, such as {train} and {held}, and they can be read in two ways: they are classes, "
-            f"--parts {TRAIN}={at}*/{train} {part_of(held)}={at}*/{held}; or sets of their own: give one of them, {root / at / whole[0]}"
+            f"each of the folders {shown} in {root / at} holds parts, such as {train} and {test}, and they can be read in two ways: they are classes, "
+            f"--parts {TRAIN}={at}*/{train} {other}={at}*/{test}; or sets of their own: give one of them, {root / at / whole[0]}"
         )
-    return whole[0] if whole else ""
+    if whole:
+        top = whole[0]
+        beside = [other for other, own in tops.items() if own and not is_aside(other) and part_of(other) is None]
+        if len(beside) > is_wrapper(top):  # they may as well be classes
+            (train, test), other = _pair(held[top])
+            raise UserError(
+                f"the folder {top} in {root / at} holds parts, and {', '.join(beside[:4])} beside it hold images, which can be read in two ways: {top} is the "
+                f"set, --parts {TRAIN}={top}/{train} {other}={top}/{test}; or all of them are classes, --parts {NONE}"
+            )
+        return top
+    across = {}
+    for top, own in held.items():
+        for part, name in own.items():
+            if says_only(name):
+                across.setdefault(part, f"{top}/{name}")
+    if TRAIN in across and len(across) > 1:
+        (train, test), other = _pair(across)
+        raise UserError(
+            f"the folders of {root / at} hold {train} and {test}, and they can be read in two ways: parts, --parts {TRAIN}={train} {other}={test}; "
+            f"or {', '.join(list(tops)[:4])} are classes, --parts {NONE}"
+        )
+    return ""
+
+
+def _held(folders: Collection[str]) -> dict[str, str]:
+    """{part: the first folder called after it} of train, val and test."""
+    found: dict[str, str] = {}
+    for name in sorted(folders):
+        if (part := part_of(name)) in (TRAIN, VAL, TEST):
+            found.setdefault(part, name)
+    return found
+
+
+def _pair(held: dict[str, str]) -> tuple[tuple[str, str], str]:
+    """The training part and the first of what is held out, and which this is."""
+    other = TEST if TEST in held else VAL
+    return (held[TRAIN], held[other]), other
 
 
 def _folders(names: list[str], at: str, asked: Sequence[str]) -> list[str]:

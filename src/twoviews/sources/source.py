@@ -210,7 +210,11 @@ class ShrinkingPart(Part):
 
 
 class EncodedPart(ShrinkingPart):
-    """A part of a source of encoded pictures."""
+    """A part of a source of encoded pictures. `beside` and `remarks` are as in Encoded; its pictures lie anywhere in the blocks of the whole."""
+
+    blocks = None
+    beside: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     @property
     def how(self) -> Reading:
