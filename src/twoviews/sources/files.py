@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +49,8 @@ class Files(Encoded):
     `targets` (n, classes) holds 1, 0, or −1 (does not count) where a picture may show several classes. `others`: how many files of which ending lie
     beside them and are not taken.
     """
+
+    near = True
 
     def __init__(
         self,
@@ -138,21 +142,28 @@ class Looked:
 
 
 def check(source: Encoded, config: ReadConfig) -> Looked:
-    """Look at each picture as `config.check` says; `auto` looks at files, as long as they are not too many, and at all where `strict` asks for it.
+    """Look at each picture as `config.check` says; `auto` looks at what is near and not too many, and at all where `strict` asks for it.
 
     Files of several frames, and tiny ones, are remarked on.
     """
     n, how = len(source), source.how
-    auto = "full" if config.strict or (isinstance(source, Files) and n <= FULL) else "none"
+    auto = "full" if config.strict or (source.near and n <= FULL) else "none"
     depth = config.check if config.check != "auto" else auto
     if depth == "none":
         return Looked(np.arange(n), [], [])
 
+    turn = (
+        contextlib.nullcontext() if isinstance(source, Files) else threading.Lock()
+    )  # what other sources hold open is one thread's at a time
+
     def one(index: int) -> PictureInfo | str:
         try:
+            if depth == "header" and isinstance(source, Files):
+                return info(source.path(index), how)
+            with turn:
+                data = source.bytes(index)
             if depth == "header":
-                return info(source.path(index) if isinstance(source, Files) else source.bytes(index), how)
-            data = source.bytes(index)
+                return info(data, how)
             found = info(data, how)
             decode(data, how, found=found)
             return found
@@ -165,7 +176,7 @@ def check(source: Encoded, config: ReadConfig) -> Looked:
     tiny: list[str] = []
     counts = [0, 0]
     starts = range(0, n, CHUNK)
-    with ThreadPoolExecutor(None if isinstance(source, Files) else 1) as pool:  # what other sources hold open is one thread's
+    with ThreadPoolExecutor() as pool:
         for start in track(starts, "checking pictures", len(starts)):
             ids = np.arange(start, min(start + CHUNK, n))
             found = list(pool.map(one, ids.tolist()))

@@ -145,7 +145,10 @@ def _of_text(path: Path, name: str, values: Sequence) -> of_labels.Column:
     try:
         array = pa.array([readable(v).strip() if isinstance(v, str) else v for v in values])
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise UserError(f"{path}: the column {name!r} holds values of several types: {error}") from error
+        rows = {type(v): f"{v!r} in row {row}" for row, v in reversed([*enumerate(values, 1)]) if v is not None}
+        raise UserError(
+            f"{path}: the column {name!r} holds values of several types, such as {' and '.join([*rows.values()][::-1][:3])}: write all as text, or all as numbers"
+        ) from error
     return of_labels.Column(str(path), name, 0, pa.chunked_array([array]))
 
 

@@ -132,6 +132,10 @@ class Shards(Encoded):
         self.files: OrderedDict[int, BinaryIO] = OrderedDict()
 
     @property
+    def near(self) -> bool:  # type: ignore[override]
+        return not any("://" in shard.url for shard in self.shards)
+
+    @property
     def fingerprint(self) -> str:
         text = "\0".join(f"{shard.url.rsplit('/', 1)[-1]}\0{shard.count}\0{shard.digest}" for shard in self.shards)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

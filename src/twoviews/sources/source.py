@@ -57,8 +57,10 @@ class Encoded:
 
     `blocks` are the bounds of pictures that are read cheaply together, for sources too large or too far away for any order. `beside` says what was found
     with them and not taken, in words such as "12 rows of the split foo", for the line that says what was understood; `remarks` say what was chosen, such as
-    the column of labels; `no_labels` is why there are none, where there is something to say.
+    the column of labels; `no_labels` is why there are none, where there is something to say. `near`: they lie here, and are cheap to look at before a run.
     """
+
+    near = False
 
     how: Reading
     labels: NDArray[np.int64] | None = None
@@ -215,6 +217,10 @@ class EncodedPart(ShrinkingPart):
     blocks = None
     beside: Sequence[str] = ()
     remarks: Sequence[str] = ()
+
+    @property
+    def near(self) -> bool:
+        return self.source.near  # type: ignore[attr-defined]
 
     @property
     def how(self) -> Reading:
