@@ -413,7 +413,7 @@ def test_one_line_says_what_was_understood(tmp_path, capsys):
         "16 images, 4 classes (cat, dog, emu, …) in train 12 · val 2 · test 2; left out: 1 image in docs, 1 image beside the folders; "
         "2 files not taken: 1 .xyz, 1 unreadable ({})"
     )
-    assert open_pictures(tmp_path).understood == want.format("cat/bad.png: empty file")
+    assert open_pictures(tmp_path).understood == want.format("train/cat/bad.png: empty file")
     assert capsys.readouterr().err == ""  # Python callers can ask
     with console.command():
         for _ in range(2):
@@ -454,3 +454,107 @@ def test_names_of_any_bytes(tmp_path, capsys):
     assert counts(pictures.splits) == {"train": 2, "test": 2}
     assert pictures.training.classes == ["a\udcff", "b\n[red]"]
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["thumbs", "Thumbnails"])
+def test_thumbnails_on_the_level_of_classes_are_told(tmp_path, name):
+    put(tmp_path, *classed("cat", "dog"), f"{name}/1.png", f"{name}/2.png")
+    put(tmp_path, "cat/1.png", f"cat/{name}/3.png")
+    found = open_pictures(tmp_path)
+    assert found.understood == f"9 images, 2 classes (cat, dog); left out: 2 images in {name}, as thumbnails (rename it to take it)"
+
+
+@pytest.mark.parametrize(
+    ("names", "want", "left"),
+    [
+        (["images/1.png", "masks/1.png"], {"all": ["images/1.png"]}, "1 image in a folder masks"),
+        (["imgs/1.png", "depth/1.png", "gt/1.png"], {"all": ["imgs/1.png"]}, "1 image in a folder depth, 1 image in a folder gt"),
+        (["JPEGImages/1.png", "SegmentationClass/1.png"], {"all": ["JPEGImages/1.png"]}, "1 image in a folder SegmentationClass"),
+        (
+            [f"{kind}/{own}/1.png" for kind in ("COVID", "Normal") for own in ("images", "masks")],
+            {"all": ["COVID/images/1.png", "Normal/images/1.png"]},
+            "2 images in folders masks",
+        ),
+        (
+            [f"{own}/{part}/a/{n}.png" for n, part in enumerate(("training", "validation")) for own in ("images", "annotations")],
+            {"train": ["a/0.png"], "val": ["a/1.png"]},
+            "2 images in a folder annotations",
+        ),
+        (
+            [f"{own}/{part}/{n}.png" for n, own in enumerate(("images", "labels")) for part in ("a", "b")],
+            {"all": ["images/a/0.png", "images/b/0.png"]},
+            "2 images in a folder labels",
+        ),
+        (["with mask/1.png", "without mask/1.png"], {"all": ["with mask/1.png", "without mask/1.png"]}, ""),
+    ],
+)
+def test_masks_beside_images_are_no_class(tmp_path, names, want, left):
+    found = folder(put(tmp_path, *names, data=b"x"), Reading())
+    assert {part: [source.name(i) for i in range(len(source))] for part, source in found.items()} == want
+    assert ", ".join(next(iter(found.values())).beside) == left
+
+
+@pytest.mark.parametrize(
+    ("top", "stray"),
+    [
+        ("", "cover.png"),
+        ("train/", "train/cover.png"),
+        ("train/", "cover.png"),
+        ("PetImages/", "PetImages/cover.png"),
+        ("PetImages/", "cover.png"),
+    ],
+)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_one_image_in_no_class_folder_is_named(tmp_path, top, stray, in_memory):
+    put(tmp_path, *classed(f"{top}.", each=2), stray)
+    pictures = open_pictures(tmp_path, in_memory=in_memory)
+    assert pictures.understood == f"5 images without labels ({stray} lies in no class folder)"
+    with pytest.raises(UserError, match=f"{stray} lies in no class folder, and all others do: move or delete it"):
+        questions(pictures)
+
+
+@pytest.mark.parametrize("asked", [("train=a/", "test=b/"), ("train=./a", "test=./b/"), ("train=a/,b/",)])
+def test_parts_as_a_shell_completes_them(tmp_path, asked):
+    put(tmp_path, *classed("a", "b", classes="xy"))
+    found = open_pictures(tmp_path, config=ReadConfig(parts=tuple(asked[0].split(",")) if len(asked) == 1 else asked))
+    assert counts(found.splits) == ({"train": 4, "test": 4} if len(asked) == 2 else {"all": 8})
+
+
+@pytest.mark.parametrize("size", [(9, 8), (300, 8)], ids=["in memory", "files"])
+def test_unreadable_files_are_named_with_their_part(tmp_path, size):
+    put(tmp_path, *classed("train", "val", "test"), data=png(1, size))
+    put(tmp_path, "train/a/bad.png", "test/a/bad.png", data=b"")
+    assert [name for name, _ in open_pictures(tmp_path).skipped] == ["train/a/bad.png", "test/a/bad.png"]
+    assert [name for name, _ in open_pictures(tmp_path / "train").skipped] == ["a/bad.png"]
+
+
+def test_classes_of_the_test_part_alone_are_in_the_line(tmp_path):
+    put(tmp_path, "train/Cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/1.png")
+    assert open_pictures(tmp_path).understood == "4 images, 2 classes (Cat, dog), 1 more in test alone (cat) in train 2 · test 2"
+
+
+def test_frames_of_small_images_are_told(tmp_path):
+    for n in range(3):
+        one, two = (Image.fromarray(np.full((20, 20), shade + n, np.uint8)) for shade in (0, 100))
+        one.save(tmp_path / f"{n}.gif", save_all=n > 0, append_images=[two] * (n > 0))
+    found = open_pictures(tmp_path)
+    assert found.remarks == ["2 files hold several frames or pages: the first is taken (1.gif, 2.gif)"]
+    assert hasattr(found.training, "images"), "they live in memory"
+
+
+METADATA = "file_name,label\n{0}1.png,a\n{0}2.png,b\n"
+
+
+def test_a_part_without_its_list_is_taken_as_a_folder(tmp_path):
+    put(tmp_path, "train/1.png", "train/2.png", "train/3.png", *classed("test"), "docs/1.png")
+    (tmp_path / "train" / "metadata.csv").write_text(METADATA.format(""))
+    found = open_pictures(tmp_path)
+    assert found.understood == "6 images, 2 classes (a, b) in train 2 · test 4; left out: 2 images not in metadata.csv"
+    assert by_name(found.test) == {f"test/{name}/{n}.png": name for name in "ab" for n in range(2)}
+
+
+@pytest.mark.parametrize("below", ["", "data/"])
+def test_images_that_a_list_does_not_name_are_counted(tmp_path, below):
+    put(tmp_path / below, "train/1.png", "train/2.png", "train/3.png", "4.png")
+    (tmp_path / below / "metadata.csv").write_text(METADATA.format("./train/"))
+    assert open_pictures(tmp_path).understood.endswith("2 images, 2 classes (a, b); left out: 2 images not in metadata.csv")

@@ -190,12 +190,15 @@ def check(source: Encoded, config: ReadConfig) -> Looked:
                     counts[place] += odd
                     if odd and len(names) < 3:
                         names.append(source.name(index))
-    remarks = []
-    if counts[0]:
-        remarks.append(f"{counts[0]} files hold several frames or pages: the first is taken ({shown(several, counts[0])})")
+    remarks = frames(several, counts[0])
     if counts[1]:
         remarks.append(f"{counts[1]} pictures have a side below {TINY} px ({shown(tiny, counts[1])})")
     return Looked(np.concatenate(good) if good else np.arange(0), skipped, remarks)
+
+
+def frames(names: list[str], count: int) -> list[str]:
+    """The remark on files of several frames; none where there are none."""
+    return [f"{count} files hold several frames or pages: the first is taken ({shown(names, count)})"] if count else []
 
 
 def shown(names: list[str], count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..base.console import detail
 from ..base.errors import UserError
+from .choose import beside
 from .config import Reading
-from .files import SUFFIXES, Files
+from .files import SUFFIXES, Files, shown
 from .find import Found, find
 from .parts import ALL, NONE, TEST, TRAIN, VAL, Split, is_aside, is_wrapper, part_of, says_only, split_by_part
 from .understood import images, not_taken
@@ -27,16 +29,60 @@ def folder(root: Path, how: Reading, parts: Sequence[str] = ()) -> dict[str, Fil
     found = find(root)
     if not found.names:
         raise UserError(_nothing(root, found))
-    at, split = _parts(root, found.names, parts)
+    names, left = _without_masks(found.names, parts)
+    left += [f"{images(count)} in {folder}, as thumbnails (rename it to take it)" for folder, count in found.thumbnails.items()]
+    at, split = _parts(root, names, parts)
     if split is None:
-        out = {ALL: Files(root, found.names, *classes_of(found.names), how)}
+        out = {ALL: _files(root, names, how)}
     else:
         if at:
             detail(f"the parts of {root} lie in {at}")
-        out = _of_parts(root / at, [name[len(at) :] for name in found.names if name.startswith(at)] if at else found.names, split, how)
-        next(iter(out.values())).beside = tuple(_left_out(found.names, at, split))
-    next(iter(out.values())).others = found.others
+        out = _of_parts(root / at, [name[len(at) :] for name in names if name.startswith(at)] if at else names, split, how)
+        left = [*_left_out(names, at, split), *left]
+    first = next(iter(out.values()))
+    first.beside, first.others = tuple(left), found.others
     return out
+
+
+def _without_masks(names: list[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The images without those in folders of masks and the like beside a folder of images, and what is said of these. What is asked for is kept."""
+    below: dict[str, set[str]] = {}
+    for folder in {name.rpartition("/")[0] for name in names}:
+        while folder:
+            above, _, own = folder.rpartition("/")
+            below.setdefault(above, set()).add(own)
+            folder = above
+    wanted = {piece for text in asked for piece in text.rpartition("=")[2].split("/")}
+    masks = {f"{above}/{own}".lstrip("/") + "/": own for above, inside in below.items() for own in beside(inside) if own not in wanted}
+    if not masks:
+        return names, []
+    starts = tuple(masks)
+    kept = [name for name in names if not name.startswith(starts)]
+    if not kept:
+        return names, []
+    counts = Counter(own for name in names for own in {own for start, own in masks.items() if name.startswith(start)})
+    return kept, [
+        f"{images(count)} in {'folders' if list(masks.values()).count(own) > 1 else 'a folder'} {own}" for own, count in counts.items()
+    ]
+
+
+def _files(root: Path, names: list[str], how: Reading, known: Collection[str] = (), at: str = "") -> Files:
+    """The files of one folder, labelled by the folders in it; why they have no labels, if a few images in no folder are the reason."""
+    source = Files(root, names, *classes_of(names, known), how)
+    source.no_labels = _stray(names, at)
+    return source
+
+
+def _stray(names: Sequence[str], at: str = "") -> str:
+    """Why images have no labels, where the few that lie in no class folder are the reason; "" where there is no such reason."""
+    loose = [at + name for name in names if "/" not in name]
+    rest = [name for name in names if "/" in name]
+    if not loose and len(tops := {name.partition("/")[0] for name in rest}) == 1:
+        return _stray([name.partition("/")[2] for name in rest], f"{at}{tops.pop()}/")
+    if not 0 < len(loose) < len(rest) or not classes_of(rest)[1]:
+        return ""
+    lie, them = ("lies", "it") if len(loose) == 1 else ("lie", "them")
+    return f"{shown(loose[:3], len(loose))} {lie} in no class folder, and all others do: move or delete {them}"
 
 
 def _nothing(root: Path, found: Found) -> str:
@@ -157,17 +203,18 @@ def _folders(names: list[str], at: str, asked: Sequence[str]) -> list[str]:
 def _of_parts(root: Path, names: list[str], split: Split, how: Reading) -> dict[str, Files]:
     """The files of each part. Of one folder, names are below it; of several, below `root`."""
     out: dict[str, Files] = {}
-    known: list[str] = []
+    known: Sequence[str] = ()
     for part, folders in split.parts.items():
         starts = tuple(f"{folder}/" for folder in folders)
         own = [name for name in names if name.startswith(starts)]
         if len(folders) == 1:
-            own = [name[len(folders[0]) + 1 :] for name in own]
-            at, labels, classes = root / folders[0], *classes_of(own, known)
+            source = _files(root / folders[0], [name[len(folders[0]) + 1 :] for name in own], how, known, f"{folders[0]}/")
         else:
-            at, labels, classes = root, *classes_of(_told(own, folders), known)
-        out[part] = Files(at, own, labels, classes, how)
-        known = known or classes
+            told = _told(own, folders)
+            source = Files(root, own, *classes_of(told, known), how)
+            source.no_labels = _stray(told)
+        out[part] = source
+        known = known or source.classes
     return out
 
 
