@@ -499,7 +499,6 @@ def test_masks_beside_images_are_no_class(tmp_path, names, want, left):
     [
         ("", "cover.png"),
         ("train/", "train/cover.png"),
-        ("train/", "cover.png"),
         ("PetImages/", "PetImages/cover.png"),
         ("PetImages/", "cover.png"),
     ],

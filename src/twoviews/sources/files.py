@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import os
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,8 +45,7 @@ TINY = 8  # pixels: a side below makes no sensible crop
 class Files(Encoded):
     """Files `names` below `root`, with labels if there are any. Names lie in one Arrow array: worker processes share its memory.
 
-    `targets` (n, classes) holds 1, 0, or −1 (does not count) where a picture may show several classes. `others`: how many files of which ending lie
-    beside them and are not taken.
+    `targets` (n, classes) holds 1, 0, or −1 (does not count) where a picture may show several classes.
     """
 
     near = True
@@ -64,7 +62,6 @@ class Files(Encoded):
     ):
         self.root, self.labels, self.classes, self.how, self.targets = root, labels, classes, how, targets
         self.names: pa.LargeBinaryArray = names if isinstance(names, pa.LargeBinaryArray) else stored(names)
-        self.others: Counter[str] = Counter()
         self._fingerprint = ""
 
     @property

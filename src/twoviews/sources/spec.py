@@ -114,7 +114,7 @@ def open_pictures(
         _align(pictures)
     _refuse(pictures, config)
     beside = list(dict.fromkeys(text for source in sources.values() for text in source.beside))
-    others = sum((source.others for source in sources.values() if isinstance(source, Files)), Counter[str]())
+    others = sum((source.others for source in sources.values() if isinstance(source, Encoded) and source.others), Counter[str]())
     pictures.understood = understood(pictures.splits, beside, others, pictures.skipped, listed)
     tell(f"{name}: {pictures.understood}")
     for remark in dict.fromkeys([*pictures.remarks, *(text for source in sources.values() for text in source.remarks)]):
