@@ -101,7 +101,14 @@ def test_a_part_is_known_by_a_whole_word_of_its_name(part, names):
         ("train", {"all": "train"}, ""),
         ("test", {"all": "test"}, ""),
         ("cat dog", {"all": "cat dog"}, ""),
-        ("test_tube bullet_train dog", {"all": "test_tube bullet_train dog"}, ""),
+        ("synthetic_train real_test", {"train": "synthetic_train", "test": "real_test"}, ""),
+        ("train-jpg val-jpg test-tif", {"train": "train-jpg", "val": "val-jpg", "test": "test-tif"}, ""),
+        ("train_full test_small", {"train": "train_full", "test": "test_small"}, ""),
+        ("Xtrain Xtest", {"train": "Xtrain", "test": "Xtest"}, ""),
+        ("mnisttrain mnisttest readme", {"train": "mnisttrain", "test": "mnisttest"}, "readme"),
+        ("TR te", {"train": "TR", "test": "te"}, ""),
+        ("tr te de", {"all": "tr te de"}, ""),
+        ("contest captain", {"all": "contest captain"}, ""),
         ("test_tube beaker", {"all": "test_tube beaker"}, ""),
     ],
 )
@@ -119,6 +126,7 @@ def test_names_are_sorted_by_part(names, parts, left):
         ("Test cat dog", "Test cat dog", ["test part", "--parts test=Test", "--parts none"]),
         ("valid invalid", "valid invalid", ["val part", "--parts val=valid", "--parts none"]),
         ("test foo", "", ["--parts test=test", "one set", "--parts none"]),
+        ("bullet_train test_tube", "bullet_train test_tube", ["--parts train=bullet_train test=test_tube", "classes", "--parts none"]),
         ("train val test eval", "", ["--parts val=eval", "--parts test=eval"]),
     ],
 )
@@ -171,6 +179,12 @@ def test_wrong_parts_are_refused(asked, words):
         (classed("train", "test"), (), {"train": 4, "test": 4}, "ab"),
         (classed("Training", "Testing"), (), {"train": 4, "test": 4}, "ab"),
         (classed("train", "val", "test"), (), {"train": 4, "val": 4, "test": 4}, "ab"),
+        (classed("synthetic_train", "real_test"), (), {"train": 4, "test": 4}, "ab"),
+        ([*classed("train-jpg", "test-tif"), "docs/1.png"], (), {"train": 4, "test": 4}, "ab"),
+        (classed("Xtrain", "Xtest"), (), {"train": 4, "test": 4}, "ab"),
+        (classed("tr", "te"), (), {"train": 4, "test": 4}, "ab"),
+        (["bullet_train/1.png", "test_tube/1.png", "dog/1.png"], (), {"all": 3}, ["bullet_train", "dog", "test_tube"]),
+        ([*classed("train"), *classed("old")], (), {"all": 4}, "ab"),
         ([*classed("train", "test"), "unlabeled/x.png"], (), {"train": 4, "test": 4, "unlabelled": 1}, "ab"),
         ([*classed("train", "test"), "docs/x.png", "logo.png"], (), {"train": 4, "test": 4}, "ab"),
         (classed("data/train", "data/val"), (), {"train": 4, "val": 4}, "ab"),
@@ -218,6 +232,14 @@ def test_folders_of_parts(tmp_path, names, parts, want, classes):
     [
         (["train/1.png", "bus/2.png", "car/3.png"], r"folders train, bus, car.*--parts train=train; or they are classes.*--parts none"),
         (["cat/1.png", "dog/1.png", "test/cat/1.png"], r"--parts test=test; or they are classes.*--parts none"),
+        (["bullet_train/1.png", "test_tube/2.png"], r"--parts train=bullet_train test=test_tube; or they are classes.*--parts none"),
+        (["bicycle/x/1.png", "train/y/1.png", "bus/z/1.png"], r"--parts train=train; or they are classes.*--parts none"),
+        (
+            ["c/1.png", "d/1.png", "old/train/x.png", "old/test/y.png"],
+            r"old in .* holds parts.*--parts train=old/train test=old/test.*--parts none",
+        ),
+        ([*classed("cat/train", "cat/test"), "dog/1.png"], r"--parts train=cat/train test=cat/test.*--parts none"),
+        ([*classed("X/train", "Y/test")], r"--parts train=X/train test=Y/test.*--parts none"),
         (classed("cat/train", "cat/test", "dog/train", "dog/test"), r"cat, dog.*--parts train=\*/train test=\*/test; or sets of their own"),
     ],
 )
@@ -391,7 +413,7 @@ def test_one_line_says_what_was_understood(tmp_path, capsys):
         "16 images, 4 classes (cat, dog, emu, …) in train 12 · val 2 · test 2; left out: 1 image in docs, 1 image beside the folders; "
         "2 files not taken: 1 .xyz, 1 unreadable ({})"
     )
-    assert open_pictures(tmp_path).understood == want.format("cat/bad.png: empty file")
+    assert open_pictures(tmp_path).understood == want.format("train/cat/bad.png: empty file")
     assert capsys.readouterr().err == ""  # Python callers can ask
     with console.command():
         for _ in range(2):
@@ -424,3 +446,106 @@ def test_names_of_any_bytes(tmp_path, capsys):
     assert counts(pictures.splits) == {"train": 2, "test": 2}
     assert pictures.training.classes == ["a\udcff", "b\n[red]"]
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["thumbs", "Thumbnails"])
+def test_thumbnails_on_the_level_of_classes_are_told(tmp_path, name):
+    put(tmp_path, *classed("cat", "dog"), f"{name}/1.png", f"{name}/2.png")
+    put(tmp_path, "cat/1.png", f"cat/{name}/3.png")
+    found = open_pictures(tmp_path)
+    assert found.understood == f"9 images, 2 classes (cat, dog); left out: 2 images in {name}, as thumbnails (rename it to take it)"
+
+
+@pytest.mark.parametrize(
+    ("names", "want", "left"),
+    [
+        (["images/1.png", "masks/1.png"], {"all": ["images/1.png"]}, "1 image in a folder masks"),
+        (["imgs/1.png", "depth/1.png", "gt/1.png"], {"all": ["imgs/1.png"]}, "1 image in a folder depth, 1 image in a folder gt"),
+        (["JPEGImages/1.png", "SegmentationClass/1.png"], {"all": ["JPEGImages/1.png"]}, "1 image in a folder SegmentationClass"),
+        (
+            [f"{kind}/{own}/1.png" for kind in ("COVID", "Normal") for own in ("images", "masks")],
+            {"all": ["COVID/images/1.png", "Normal/images/1.png"]},
+            "2 images in folders masks",
+        ),
+        (
+            [f"{own}/{part}/a/{n}.png" for n, part in enumerate(("training", "validation")) for own in ("images", "annotations")],
+            {"train": ["a/0.png"], "val": ["a/1.png"]},
+            "2 images in a folder annotations",
+        ),
+        (
+            [f"{own}/{part}/{n}.png" for n, own in enumerate(("images", "labels")) for part in ("a", "b")],
+            {"all": ["images/a/0.png", "images/b/0.png"]},
+            "2 images in a folder labels",
+        ),
+        (["with mask/1.png", "without mask/1.png"], {"all": ["with mask/1.png", "without mask/1.png"]}, ""),
+    ],
+)
+def test_masks_beside_images_are_no_class(tmp_path, names, want, left):
+    found = folder(put(tmp_path, *names, data=b"x"), Reading())
+    assert {part: [source.name(i) for i in range(len(source))] for part, source in found.items()} == want
+    assert ", ".join(next(iter(found.values())).beside) == left
+
+
+@pytest.mark.parametrize(
+    ("top", "stray"),
+    [
+        ("", "cover.png"),
+        ("train/", "train/cover.png"),
+        ("PetImages/", "PetImages/cover.png"),
+        ("PetImages/", "cover.png"),
+    ],
+)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_one_image_in_no_class_folder_is_named(tmp_path, top, stray, in_memory):
+    put(tmp_path, *classed(f"{top}.", each=2), stray)
+    pictures = open_pictures(tmp_path, in_memory=in_memory)
+    assert pictures.understood == f"5 images without labels ({stray} lies in no class folder)"
+    with pytest.raises(UserError, match=f"{stray} lies in no class folder, and all others do: move or delete it"):
+        questions(pictures)
+
+
+@pytest.mark.parametrize("asked", [("train=a/", "test=b/"), ("train=./a", "test=./b/"), ("train=a/,b/",)])
+def test_parts_as_a_shell_completes_them(tmp_path, asked):
+    put(tmp_path, *classed("a", "b", classes="xy"))
+    found = open_pictures(tmp_path, config=ReadConfig(parts=tuple(asked[0].split(",")) if len(asked) == 1 else asked))
+    assert counts(found.splits) == ({"train": 4, "test": 4} if len(asked) == 2 else {"all": 8})
+
+
+@pytest.mark.parametrize("size", [(9, 8), (300, 8)], ids=["in memory", "files"])
+def test_unreadable_files_are_named_with_their_part(tmp_path, size):
+    put(tmp_path, *classed("train", "val", "test"), data=png(1, size))
+    put(tmp_path, "train/a/bad.png", "test/a/bad.png", data=b"")
+    assert [name for name, _ in open_pictures(tmp_path).skipped] == ["train/a/bad.png", "test/a/bad.png"]
+    assert [name for name, _ in open_pictures(tmp_path / "train").skipped] == ["a/bad.png"]
+
+
+def test_classes_of_the_test_part_alone_are_in_the_line(tmp_path):
+    put(tmp_path, "train/Cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/1.png")
+    assert open_pictures(tmp_path).understood == "4 images, 2 classes (Cat, dog), 1 more in test alone (cat) in train 2 · test 2"
+
+
+def test_frames_of_small_images_are_told(tmp_path):
+    for n in range(3):
+        one, two = (Image.fromarray(np.full((20, 20), shade + n, np.uint8)) for shade in (0, 100))
+        one.save(tmp_path / f"{n}.gif", save_all=n > 0, append_images=[two] * (n > 0))
+    found = open_pictures(tmp_path)
+    assert found.remarks == ["2 files hold several frames or pages: the first is taken (1.gif, 2.gif)"]
+    assert hasattr(found.training, "images"), "they live in memory"
+
+
+METADATA = "file_name,label\n{0}1.png,a\n{0}2.png,b\n"
+
+
+def test_a_part_without_its_list_is_taken_as_a_folder(tmp_path):
+    put(tmp_path, "train/1.png", "train/2.png", "train/3.png", *classed("test"), "docs/1.png")
+    (tmp_path / "train" / "metadata.csv").write_text(METADATA.format(""))
+    found = open_pictures(tmp_path)
+    assert found.understood == "6 images, 2 classes (a, b) in train 2 · test 4; left out: 2 images not in metadata.csv"
+    assert by_name(found.test) == {f"test/{name}/{n}.png": name for name in "ab" for n in range(2)}
+
+
+@pytest.mark.parametrize("below", ["", "data/"])
+def test_images_that_a_list_does_not_name_are_counted(tmp_path, below):
+    put(tmp_path / below, "train/1.png", "train/2.png", "train/3.png", "4.png")
+    (tmp_path / below / "metadata.csv").write_text(METADATA.format("./train/"))
+    assert open_pictures(tmp_path).understood.endswith("2 images, 2 classes (a, b); left out: 2 images not in metadata.csv")

@@ -253,3 +253,54 @@ def test_indexes_of_before_are_read(tmp_path, listed, read):
         pq.write_table(table.set_column(place, "class", table.column("class").cast(pa.string())), beside)
     for pattern in ("", "/*.tar"):
         assert {part: named(source) for part, source in read(f"{tmp_path / 'out'}{pattern}").splits.items()} == want
+
+
+def test_what_a_tar_holds_and_is_not_taken_is_counted(tmp_path, read):
+    path = write(
+        tmp_path / "a.tar", "0.png", ("0.cls", "a"), ("1.jxl", "x"), ("2.bad.png", "x"), "3.png", ("3.cls", "b"), ("clip.mp4", "x"), ("5.exr", "x"),
+        "00a1b2", ("notes", "x"), ("README.txt", "x"), ("__MACOSX/z.xyz", "x"),
+    )  # fmt: skip
+    source = read(path).training
+    assert names(source) == ["0.png", "2.bad.png", "3.png", "00a1b2"]
+    assert source.labels.tolist() == [0, -1, 1, -1]
+    for _ in range(2):  # the second time from what is kept of the tar
+        found = open_pictures(f"shards:{path}", config=ReadConfig(cache=str(tmp_path / "cache")))
+        assert found.understood.startswith("3 images, 2 classes (a, b), 1 image without a label; 5 files not taken: 1 .jxl, 1 .mp4, 1 .exr")
+        assert "1 without an ending, 1 unreadable (2.bad.png: " in found.understood
+        assert found.training.labels.tolist() == [0, 1, -1]
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_links_in_a_tar(tmp_path, read, kind):
+    path = write(tmp_path / "a.tar", "0.png", "x/1.png")
+    with tarfile.open(path, "a") as archive:
+        for name, to in (("2.png", "x/1.png"), ("3.png", "gone.png")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, to
+            archive.addfile(member)
+    found = read(path)
+    assert shades(found.training) == ([0, 1, 1] if kind == tarfile.LNKTYPE else [0, 1])
+    assert f"not taken: {1 if kind == tarfile.LNKTYPE else 2} links" in found.understood
+
+
+def test_shards_of_several_sizes_are_looked_at_before_a_run(tmp_path):
+    large = io.BytesIO()
+    Image.new("RGB", (20, 30)).save(large, "PNG")
+    path = write(tmp_path / "a.tar", "0.png", ("1.png", "broken"), "2.png")
+    with tarfile.open(path, "a") as archive:
+        member = tarfile.TarInfo("3.png")
+        member.size = len(large.getvalue())
+        archive.addfile(member, io.BytesIO(large.getvalue()))
+    found = open_pictures(f"shards:{path}", config=ReadConfig(cache=str(tmp_path / "cache")))
+    assert shades(found.training) == [0, 2, 0]
+    assert [name for name, _ in found.skipped] == ["1.png"]
+
+
+@pytest.mark.parametrize("files", [("synthetic_train-0", "real_test-0"), ("train_full", "test_small"), ("tr", "te")])
+def test_shards_of_other_words_are_parts_too(tmp_path, read, files):
+    for n, name in enumerate(files):
+        write(tmp_path / "set" / f"{name}.tar", f"{n}.png")
+    assert {part: names(source) for part, source in read(tmp_path / "set" / "*.tar").splits.items()} == {
+        "train": ["0.png"],
+        "test": ["1.png"],
+    }

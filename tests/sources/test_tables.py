@@ -523,3 +523,88 @@ def test_numbers_of_labels_cost_nothing():
     found = numbered([Column("a", "label", 3, pa.chunked_array([pa.array([10**18, 1, 10**18])]))])
     assert found.classes == ["1", str(10**18)]
     assert np.array_equal(found.numbers[0], [1, 0, 1])
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize(
+    ("column", "values", "options"),
+    [
+        ("split", pa.array(["train"] * 4 + ["test"] * 2), {}),
+        ("split", pa.array(["train"] * 4 + ["test"] * 2).dictionary_encode(), {}),
+        ("split", pa.array(["synthetic_train"] * 4 + ["real_test"] * 2), {}),
+        ("split", pa.array(["train_full"] * 4 + ["test_small"] * 2), {}),
+        ("fold", pa.array([0] * 4 + [1] * 2), {"split_column": "fold", "parts": ("train=0", "test=1")}),
+    ],
+)
+def test_rows_with_images_are_parted_by_a_column(tmp_path, in_memory, column, values, options):
+    write(tmp_path / "s.parquet", {"image": pictures(6), "label": ["a", "b"] * 3, column: values})
+    found = open_pictures(tmp_path / "s.parquet", config=ReadConfig(**options), in_memory=in_memory)
+    assert {part: first_reds(source) for part, source in found.splits.items()} == {"train": [0, 1, 2, 3], "test": [4, 5]}
+    assert [source.labels.tolist() for source in found.splits.values()] == [[0, 1, 0, 1], [0, 1]]
+    assert found.understood == "6 images, 2 classes (a, b) in train 4 · test 2"
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("synthetic_train", "real_test"), ("train_full", "test_small"), ("tr", "te"), ("Xtrain", "Xtest")]
+)
+def test_files_of_other_words_are_parts_too(tmp_path, train, test):
+    for n, name in enumerate((train, test)):
+        write(tmp_path / f"{name}.parquet", {"image": pictures(2, first=2 * n), "label": ["a", "b"]})
+    assert {part: first_reds(source) for part, source in read(tmp_path).splits.items()} == {"train": [0, 1], "test": [2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (pa.array(np.array([0.5, 1.5] * 3, "f2")), ["0.5", "1.5"]),
+        (pa.array([1.0, None, 2.0, 1.0, 2.0, 1.0], pa.float16()), ["1", "2"]),
+        (pa.array([b"cat", b"d\xf6g"] * 3), ["cat", "d\udcf6g"]),
+        (pa.array([b"cat", b"dog"] * 3, pa.large_binary()), ["cat", "dog"]),
+        (pa.array([b"cat", b"dog"] * 3, pa.binary(3)), ["cat", "dog"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["parquet", "hf"])
+def test_labels_of_rare_types(tmp_path, values, classes, kind):
+    write(tmp_path / "set" / "s.parquet", {"image": pictures(6), "label": values})
+    source = read(tmp_path / "set" if kind == "parquet" else f"hf:{tmp_path / 'set'}").training
+    assert list(source.classes) == classes
+    want = [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value for value in values.to_pylist()]
+    assert [None if n < 0 else classes[n] for n in source.labels.tolist()] == [
+        v if v is None or isinstance(v, str) else f"{v:g}" for v in want
+    ]
+
+
+def test_images_in_a_column_called_label_are_no_names(tmp_path):
+    masks = pa.array([png(n) for n in range(2)])
+    assert read(write(tmp_path / "s.parquet", {"image": pictures(2), "label": masks})).training.labels is None
+
+
+@pytest.mark.parametrize("kind", ["parquet", "hf"])
+def test_an_image_may_say_more_than_bytes_and_path(tmp_path, kind):
+    wide = pa.struct([("bytes", pa.binary()), ("path", pa.string()), ("height", pa.int32())])
+    rows = pa.array([{"bytes": png(n), "path": f"{n}.png", "height": 9} for n in range(2)], wide)
+    write(tmp_path / "set" / "s.parquet", {"image": rows, "label": ["a", "b"]})
+    source = read(tmp_path / "set" if kind == "parquet" else f"hf:{tmp_path / 'set'}").training
+    assert named(source) == [("0.png", "a"), ("1.png", "b")]
+    assert first_reds(source) == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "hf"])
+def test_rows_of_several_sizes_are_looked_at_before_a_run(tmp_path, kind):
+    large = io.BytesIO()
+    Image.new("RGB", (20, 30)).save(large, "PNG")
+    rows = pa.array([{"bytes": data, "path": f"{n}.png"} for n, data in enumerate((png(), large.getvalue(), None, png()))], IMAGE)
+    write(tmp_path / "set" / "s.parquet", {"image": rows, "label": list("abab")})
+    spec = tmp_path / "set" if kind == "parquet" else f"hf:{tmp_path / 'set'}"
+    found = open_pictures(spec)
+    assert len(found.training) == 3
+    assert [name for name, _ in found.skipped] == ["2.png"]
+    assert found.training.labels.tolist() == [0, 1, 1]
+    assert len(open_pictures(spec, config=ReadConfig(check="none")).training) == 4
+
+
+def test_labels_of_several_types_are_named(folder):
+    rows = [{"path": "a.png", "label": "x"}, {"path": "p.png", "label": 3}]
+    (folder / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match="'label' holds values of several types, such as 'x' in row 1 and 3 in row 2"):
+        read(folder / "list.jsonl")

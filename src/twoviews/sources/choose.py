@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..base.errors import UserError, nearest
 
@@ -18,9 +18,11 @@ BESIDE = frozenset(
     (
         "mask", "masks", "depth", "segmentation", "segmentations", "seg", "segm", "semantic", "instance", "panoptic", "label", "labels",
         "annotation", "annotations", "thumbnail", "thumbnails", "thumb", "edge", "edges", "canny", "normal", "normals", "conditioning", "trimap",
-        "matte", "alpha", "heatmap", "saliency", "flow", "gt", "overlay", "disparity", "sketch", "bbox", "boxes",
+        "matte", "alpha", "heatmap", "saliency", "flow", "gt", "gts", "groundtruth", "truth", "overlay", "overlays", "disparity", "sketch", "bbox",
+        "boxes", "depths",
     )
 )  # fmt: skip  # words of what lies beside an image and is none to learn from
+_PLAIN = frozenset(("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "rgb"))  # words of folders of images
 AUXILIARY = len(IMAGES) + 1  # `rank` of such
 
 
@@ -39,6 +41,13 @@ def rank(name: str) -> int:
     if tidy(name) in IMAGES:
         return IMAGES.index(tidy(name))
     return AUXILIARY if BESIDE & set(words(name)) else len(IMAGES)
+
+
+def beside(folders: Collection[str]) -> list[str]:
+    """Those of the folders in one folder that hold masks, depths and the like of the images in another: `masks` beside `images`."""
+    said = {folder: set(words(folder)) for folder in folders}
+    plain = [folder for folder, own in said.items() if own & _PLAIN and not own & BESIDE]
+    return [folder for folder, own in said.items() if own & BESIDE] if plain else []
 
 
 def column(where: object, names: Sequence[str], asked: str, usual: Sequence[str], what: str, needed: bool = False) -> str:

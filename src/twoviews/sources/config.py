@@ -41,6 +41,12 @@ def limits(text: str) -> tuple[float, float]:
     return float(match[1]), float(match[2])
 
 
+def _as_named(text: str) -> str:
+    """PART=NAME without what a shell's completion puts around NAME: train=./photos/ is train=photos."""
+    part, equals, name = text.rpartition("=")
+    return part + equals + re.sub(r"^(?:\./+)+(?=.)|(?<=[^/])/+$", "", name)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadConfig(Checked):
     """How pictures are found and read."""
@@ -82,6 +88,7 @@ class ReadConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "parts", tuple(map(_as_named, self.parts)))
         if self.range not in (AUTO, DATA):
             limits(self.range)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
-from collections import Counter
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,9 +45,10 @@ TINY = 8  # pixels: a side below makes no sensible crop
 class Files(Encoded):
     """Files `names` below `root`, with labels if there are any. Names lie in one Arrow array: worker processes share its memory.
 
-    `targets` (n, classes) holds 1, 0, or −1 (does not count) where a picture may show several classes. `others`: how many files of which ending lie
-    beside them and are not taken.
+    `targets` (n, classes) holds 1, 0, or −1 (does not count) where a picture may show several classes.
     """
+
+    near = True
 
     def __init__(
         self,
@@ -60,7 +62,6 @@ class Files(Encoded):
     ):
         self.root, self.labels, self.classes, self.how, self.targets = root, labels, classes, how, targets
         self.names: pa.LargeBinaryArray = names if isinstance(names, pa.LargeBinaryArray) else stored(names)
-        self.others: Counter[str] = Counter()
         self._fingerprint = ""
 
     @property
@@ -138,21 +139,28 @@ class Looked:
 
 
 def check(source: Encoded, config: ReadConfig) -> Looked:
-    """Look at each picture as `config.check` says; `auto` looks at files, as long as they are not too many, and at all where `strict` asks for it.
+    """Look at each picture as `config.check` says; `auto` looks at what is near and not too many, and at all where `strict` asks for it.
 
     Files of several frames, and tiny ones, are remarked on.
     """
     n, how = len(source), source.how
-    auto = "full" if config.strict or (isinstance(source, Files) and n <= FULL) else "none"
+    auto = "full" if config.strict or (source.near and n <= FULL) else "none"
     depth = config.check if config.check != "auto" else auto
     if depth == "none":
         return Looked(np.arange(n), [], [])
 
+    turn = (
+        contextlib.nullcontext() if isinstance(source, Files) else threading.Lock()
+    )  # what other sources hold open is one thread's at a time
+
     def one(index: int) -> PictureInfo | str:
         try:
+            if depth == "header" and isinstance(source, Files):
+                return info(source.path(index), how)
+            with turn:
+                data = source.bytes(index)
             if depth == "header":
-                return info(source.path(index) if isinstance(source, Files) else source.bytes(index), how)
-            data = source.bytes(index)
+                return info(data, how)
             found = info(data, how)
             decode(data, how, found=found)
             return found
@@ -165,7 +173,7 @@ def check(source: Encoded, config: ReadConfig) -> Looked:
     tiny: list[str] = []
     counts = [0, 0]
     starts = range(0, n, CHUNK)
-    with ThreadPoolExecutor(None if isinstance(source, Files) else 1) as pool:  # what other sources hold open is one thread's
+    with ThreadPoolExecutor() as pool:
         for start in track(starts, "checking pictures", len(starts)):
             ids = np.arange(start, min(start + CHUNK, n))
             found = list(pool.map(one, ids.tolist()))
@@ -179,12 +187,15 @@ def check(source: Encoded, config: ReadConfig) -> Looked:
                     counts[place] += odd
                     if odd and len(names) < 3:
                         names.append(source.name(index))
-    remarks = []
-    if counts[0]:
-        remarks.append(f"{counts[0]} files hold several frames or pages: the first is taken ({shown(several, counts[0])})")
+    remarks = frames(several, counts[0])
     if counts[1]:
         remarks.append(f"{counts[1]} pictures have a side below {TINY} px ({shown(tiny, counts[1])})")
     return Looked(np.concatenate(good) if good else np.arange(0), skipped, remarks)
+
+
+def frames(names: list[str], count: int) -> list[str]:
+    """The remark on files of several frames; none where there are none."""
+    return [f"{count} files hold several frames or pages: the first is taken ({shown(names, count)})"] if count else []
 
 
 def shown(names: list[str], count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -19,6 +20,7 @@ BESIDE = frozenset(
 JUNK = frozenset(
     ("__macosx", "__pycache__", "lost+found", "@eadir", "#recycle", "$recycle.bin", "system volume information", "thumbnails", "thumbs")
 )  # folders that systems make
+THUMBNAILS = frozenset(("thumbnails", "thumbs"))  # of these, those that may be classes
 JUNK_FILES = frozenset(("thumbs.db", "desktop.ini", "icon\r"))
 UNENDED = "without an ending"
 _HASH = re.compile(r"\.(?=.*\d)[0-9a-f]+|.{12,}")  # what stands after a dot but is no ending
@@ -27,11 +29,14 @@ START = 132  # bytes that tell an image from other files: a DICOM's mark ends th
 
 @dataclasses.dataclass
 class Found:
-    """`names` of image files, sorted, relative, with forward slashes. `others`: how many files of which ending are not taken. `junk`: what was passed by."""
+    """`names` of image files, sorted, relative, with forward slashes. `others`: how many files of which ending are not taken. `junk`: what was passed by;
+    `thumbnails`: how many images lie in folders called so, which are passed by where others hold the images.
+    """
 
     names: list[str] = dataclasses.field(default_factory=list)
     others: Counter[str] = dataclasses.field(default_factory=Counter)
     junk: Counter[str] = dataclasses.field(default_factory=Counter)
+    thumbnails: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def find(root: Path) -> Found:
@@ -59,7 +64,19 @@ def find(root: Path) -> Found:
     if found.junk:
         detail(f"passed by below {root}: " + ", ".join(f"{count:,} {what}" for what, count in found.junk.most_common()))
     found.names.sort()
+    if found.thumbnails:
+        holds = {name.rpartition("/")[0] for name in found.names}
+        found.thumbnails = {  # those of the images that they lie among are no news
+            folder: count for folder in found.thumbnails if folder.rpartition("/")[0] not in holds and (count := _count(root / folder))
+        }
     return found
+
+
+def _count(folder: Path) -> int:
+    """How many files right in a folder have the ending of an image."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return sum(os.path.splitext(entry.name)[1].lower() in SUFFIXES and not entry.name.startswith(".") for entry in entries)  # noqa: PTH122
+    return 0
 
 
 def _walk(root: Path, start: str, found: Found, folders: list[str], seen: set[tuple[int, int]] | None) -> list[str]:
@@ -84,6 +101,8 @@ def _walk(root: Path, start: str, found: Found, folders: list[str], seen: set[tu
                     elif entry.is_dir(follow_symlinks=False):
                         if _is_junk(name):
                             found.junk[name if name.lower() in JUNK else "hidden folders"] += 1
+                            if name.lower() in THUMBNAILS:
+                                found.thumbnails[folder + name] = 0
                         else:
                             waiting.append(f"{folder}{name}/")
                     elif name.startswith("."):

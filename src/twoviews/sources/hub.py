@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ..base.errors import UserError
 from . import labels as of_labels
-from .choose import LABELS, column, rank, several, took
+from .choose import LABELS, column, rank, several, tidy, took
 from .config import ReadConfig, Reading
+from .decode import could_be_image
 from .names import HUB
 from .parts import ALL, split_by_part
-from .schema import image_columns, is_label
+from .schema import FIRST, image_columns, is_binary, is_label
 from .source import Encoded
 from .table import Rows, tables
 
@@ -20,11 +23,14 @@ from .table import Rows, tables
 class Mapped(Rows):
     """One part of a set of `datasets`: Arrow files mapped into memory, so that any order is cheap and processes share it."""
 
+    near = True
+
     def __init__(self, data: Any, how: Reading, column: str, folder: Path):
-        from datasets import Image
+        from datasets import Image, Value
 
         self.how, self.column, self.folders = how, column, [folder]
-        data = data.cast_column(column, Image(decode=False))
+        if isinstance(data.features[column], (Image, Value)):  # a struct is bytes and path already
+            data = data.cast_column(column, Image(decode=False))
         self._fingerprint = data._fingerprint
         self.data = data.select_columns([column])  # others are not decoded
 
@@ -111,13 +117,23 @@ def _label(spec: str, splits: list[Any], image: str, config: ReadConfig) -> str:
 
     for data in splits:
         types = data.features.arrow_schema
-        names = [name for name in data.features if name != image and is_label(types.field(name).type)]
+        names = [
+            name for name in data.features if name != image and (is_label(types.field(name).type) or _is_name(data, types.field(name)))
+        ]
         if config.label_column:
             return column(spec, list(data.features), config.label_column, LABELS, "label")
         found = column(spec, names, "", LABELS, "label") or next((n for n in names if isinstance(data.features[n], ClassLabel)), "")
         if found:
             return found
     return ""
+
+
+def _is_name(data: Any, field: pa.Field) -> bool:
+    """Whether a column of bytes is called after labels and holds no images: names of classes as bytes."""
+    if not is_binary(field.type) or tidy(field.name) not in LABELS:
+        return False
+    values = data.select_columns([field.name]).with_format("arrow")[:FIRST].column(0).to_pylist()
+    return not any(could_be_image(value) for value in values if value)
 
 
 def _labels_of(split: str, data: Any, label: str) -> of_labels.Column:

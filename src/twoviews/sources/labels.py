@@ -121,18 +121,29 @@ def _read(column: Column, names: Sequence[str]) -> _Values:
         raise UserError(f"{column.where}: the column {column.name!r} holds {kind}, which are no labels: --label-column names another")
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
         values = values.cast(pa.large_string() if pa.types.is_string_view(kind) else pa.large_binary())
-    encoded = values.dictionary_encode().unify_dictionaries()
-    distinct = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
+    codes, distinct = _encoded(values)
     distinct = [os.fsdecode(v) if isinstance(v, bytes) else v for v in distinct]
     if pa.types.is_floating(kind):
         distinct = [np.dtype(kind.to_pandas_dtype()).type(v) for v in distinct]
-    codes = [np.asarray(pc.fill_null(chunk.indices.cast(pa.int64()), -1)) for chunk in encoded.chunks]  # type: ignore[attr-defined]
     own = column.names or names
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if own and number:
         distinct = [_called(v, own, column) for v in distinct]
     named = BOOL if pa.types.is_boolean(kind) else NUMBER if number else TEXT
-    return _Values(np.concatenate([np.zeros(0, np.int64), *codes]), distinct, TEXT if own and number else named)
+    return _Values(codes, distinct, TEXT if own and number else named)
+
+
+def _encoded(values: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
+    """Which of its distinct values each row has, −1 for none, and these values."""
+    try:
+        encoded = values.dictionary_encode().unify_dictionaries()
+    except pa.ArrowNotImplementedError:  # half floats
+        rows = values.to_pylist()
+        places = {value: n for n, value in enumerate(dict.fromkeys(row for row in rows if row is not None))}
+        return np.array([-1 if row is None else places[row] for row in rows], np.int64), list(places)
+    codes = [np.asarray(pc.fill_null(chunk.indices.cast(pa.int64()), -1)) for chunk in encoded.chunks]  # type: ignore[attr-defined]
+    distinct = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
+    return np.concatenate([np.zeros(0, np.int64), *codes]), distinct
 
 
 def _called(value: Any, names: Sequence[str], column: Column) -> str | None:

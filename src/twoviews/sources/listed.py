@@ -20,9 +20,12 @@ from . import labels as of_labels
 from .choose import LABELS, PATHS, SPLIT, column, several, tidy, took
 from .config import ReadConfig, Reading
 from .files import SUFFIXES, Files
+from .find import find
+from .folder import classes_of
 from .parts import ALL, NONE, part_of, split_by_part
 from .schema import image_columns, is_label, is_paths, read_schema
 from .text import read_lines, read_table, readable
+from .understood import images
 
 USUAL = frozenset((*PATHS, *LABELS, *SPLIT))
 METADATA = ("metadata.csv", "metadata.parquet", "metadata.jsonl")
@@ -53,14 +56,39 @@ def metadata(root: Path, how: Reading, config: ReadConfig) -> dict[str, Files]:
             tops = [name.partition("/")[0] for name in rows.paths]
             if rows.splits is None and all("/" in name for name in rows.paths) and all(part_of(top) for top in set(tops)):
                 rows.splits = tops
-            return _files(found, base, [("", rows)], how, config)
-        each = {name: found for name in _part_folders(base) if (found := _metadata_in(base / name))}
+            return _with_rest(_files(found, base, [("", rows)], how, config), base, [("", rows)], found.name)
+        folders = _part_folders(base)
+        each = {name: found for name in folders if (found := _metadata_in(base / name))}
         if each:
             lists = [(name, read_rows(found, config, FILE_NAME)) for name, found in each.items()]
+            labelled = any(rows.labels.values is not None for _, rows in lists)
+            lists += [(name, rows) for name in folders if name not in each and (rows := _unlisted(base / name, labelled))]
             for name, rows in lists:
                 rows.splits = [name] * len(rows.paths)
-            return _files(base, base, lists, how, config)
+            return _with_rest(_files(base, base, lists, how, config), base, lists, next(iter(each.values())).name)
     return {}
+
+
+def _unlisted(folder: Path, labelled: bool) -> Rows | None:
+    """The images of a folder of a part that has no list, where others have one; their class folders are labels where the others have any."""
+    names = find(folder).names
+    if not names:
+        return None
+    numbers, classes = classes_of(names) if labelled else (None, [])
+    values = None if numbers is None else pa.chunked_array([pa.array([classes[n] for n in numbers])])
+    return Rows(names, of_labels.Column(str(folder), "", len(names), values), None, [])
+
+
+def _with_rest(parts: dict[str, Files], base: Path, lists: Sequence[tuple[str, Rows]], name: str) -> dict[str, Files]:
+    """The parts, with what is said of images that lie below `base` and that no list names."""
+    named = {os.path.normpath(f"{folder}/{path}" if folder else path) for folder, rows in lists for path in rows.paths}
+    found = find(base)
+    rest = sum(path not in named for path in found.names)
+    first = next(iter(parts.values()))
+    first.others = found.others
+    if rest:
+        first.beside = [*first.beside, f"{images(rest)} not in {name}"]
+    return parts
 
 
 def _part_folders(base: Path) -> list[str]:
@@ -145,7 +173,10 @@ def _of_text(path: Path, name: str, values: Sequence) -> of_labels.Column:
     try:
         array = pa.array([readable(v).strip() if isinstance(v, str) else v for v in values])
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise UserError(f"{path}: the column {name!r} holds values of several types: {error}") from error
+        rows = {type(v): f"{v!r} in row {row}" for row, v in reversed([*enumerate(values, 1)]) if v is not None}
+        raise UserError(
+            f"{path}: the column {name!r} holds values of several types, such as {' and '.join([*rows.values()][::-1][:3])}: write all as text, or all as numbers"
+        ) from error
     return of_labels.Column(str(path), name, 0, pa.chunked_array([array]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from ..base.errors import UserError, nearest, unknown
@@ -41,7 +41,27 @@ _FILL = (
 )
 _LETTERS = re.compile(r"[^\W\d_]+")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z]+")
-_COMPOUND = re.compile(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})({'|'.join(_FILL)})?")
+_ANY = "|".join(sorted(_WORDS, key=len, reverse=True))
+_COMPOUND = re.compile(rf"({_ANY})({'|'.join(_FILL)})?")
+_GLUED = re.compile(rf"(?P<before>.*?)(?P<last>{_ANY})|(?P<first>{_ANY})(?P<after>.*)")
+_SHORT = {"tr": TRAIN, "va": VAL, "te": TEST, "ts": TEST}  # they say it together only
+_ASIDE = frozenset(
+    (
+        "doc",
+        "docs",
+        "documentation",
+        "readme",
+        "assets",
+        "figures",
+        "figs",
+        "examples",
+        "example",
+        "demo",
+        "preview",
+        "previews",
+        "screenshots",
+    )
+)  # folders that are no classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +81,23 @@ def part_of(name: str) -> str | None:
     """
     meant = _meant(name)
     return None if meant is None else {_TRAINVAL: TRAIN, _EVAL: TEST}.get(meant.part, meant.part)
+
+
+def says_only(name: str) -> bool:
+    """Whether a name says a part and nothing else: train, test_set, val2017."""
+    meant = _meant(name)
+    return meant is not None and meant.exact
+
+
+def is_wrapper(name: str) -> bool:
+    """Whether a folder is called after nothing but that it holds images: data, images, dataset."""
+    words = _words(name)
+    return bool(words) and all(word in _FILL for word in words)
+
+
+def is_aside(name: str) -> bool:
+    """Whether a folder is called after what lies beside a set and is no class: docs, examples."""
+    return name.lower() in _ASIDE
 
 
 def _meant(name: str) -> _Meant | None:
@@ -111,13 +148,20 @@ class Split:
 
 
 def split_by_part(
-    names: Iterable[str], asked: Sequence[str] = (), *, where: str = "IMAGES", what: str = "name", flat: Collection[str] = ()
+    names: Iterable[str],
+    asked: Sequence[str] = (),
+    *,
+    where: str = "IMAGES",
+    what: str = "name",
+    flat: Collection[str] = (),
+    inside: Mapping[str, Collection[str]] | None = None,
 ) -> Split:
     """Sort the names of folders, files, splits or values by the parts that they are called after, or that `asked` (ReadConfig.parts) says,
     where NAME may be a pattern such as data-*.
 
     Names that say nothing beside a training part are left out, and so is a train_mini beside train; beside an unlabelled part they are the training part.
-    One part alone is `all` there is. `flat`: the folders that hold images themselves, and so may be classes. `where` and `what` are words of messages.
+    One part alone is `all` there is. `flat`: the folders that hold images themselves, and so may be classes; `inside`: the folders in each. Files, splits
+    and values have neither, and are no classes. `where` and `what` are words of messages.
     Raises UserError where two readings are likely, and for `asked` that does not fit.
     """
     names = list(dict.fromkeys(names))
@@ -125,7 +169,9 @@ def split_by_part(
         return Split({ALL: names}, [])
     given = _asked(names, asked, where, what)
     found = {name: meant for name in names if name not in given and (meant := _meant(name))}
-    if not given and not _whole(names, found, where, what, flat):
+    if not given:
+        found = found or _together(names)
+    if not given and not _whole(names, found, where, what, flat, inside or {}):
         return Split({ALL: names}, [])
     part = {**{name: _settled(name, found, given, where) for name in found}, **given}
     if TRAIN not in part.values() and (given or set(part.values()) == {UNLABELLED}):  # what is not to learn from is named: the rest is
@@ -160,31 +206,75 @@ def _asked(names: list[str], asked: Sequence[str], where: str, what: str) -> dic
     return given
 
 
-def _whole(names: list[str], found: dict[str, _Meant], where: str, what: str, flat: Collection[str]) -> bool:
+def _together(names: list[str]) -> dict[str, _Meant]:
+    """What names say that say it only together: tr and te; Xtrain and Xtest, mnisttrain and mnisttest."""
+    short = {name: _SHORT[name.lower()] for name in names if name.lower() in _SHORT}
+    if len(short) == len(names) and {TRAIN, TEST} <= set(short.values()):
+        return {name: _Meant(part, True, ()) for name, part in short.items()}
+    found: dict[str, _Meant] = {}
+    for name in names:
+        if match := _GLUED.fullmatch(name.lower()):
+            word, rest = match["last"] or match["first"], match["before"] or match["after"] or ""
+            found[name] = _Meant(_WORDS[word], False, (rest,))
+    train = {m.rest for m in found.values() if m.part in (TRAIN, _TRAINVAL)}
+    held = {m.rest for m in found.values() if m.part not in (TRAIN, _TRAINVAL)}
+    return {name: m for name, m in found.items() if m.rest in train & held}
+
+
+def _whole(
+    names: list[str],
+    found: dict[str, _Meant],
+    where: str,
+    what: str,
+    flat: Collection[str],
+    inside: Mapping[str, Collection[str]],
+) -> bool:
     """Whether these names make a set of parts. Raises UserError where they may as well be its classes, or all one part."""
     others = [name for name in names if name not in found]
     train = {name: m for name, m in found.items() if m.part in (TRAIN, _TRAINVAL)}
     rest = {name: m for name, m in found.items() if name not in train}
     exact = [name for name, m in found.items() if m.exact]
-    if train and rest:  # a bullet_train and a test_tube are classes; seg_train and seg_test are not
-        return any(m.exact or m.rest in {t.rest for t in train.values()} for m in rest.values()) or any(m.exact for m in train.values())
+    likely = [name for name in others if name.lower() not in _ASIDE]  # to be classes
+    if train and rest:
+        known = {name for own in found for name in inside.get(own, ())}
+        strange = [name for name in likely if inside.get(name) and not known & set(inside[name])]
+        if exact or {m.rest for m in train.values()} & {m.rest for m in rest.values()} or not (flat or inside):
+            return True
+        if not strange and any(name not in flat for name in train) and any(name not in flat for name in rest):
+            return True  # with class folders inside
+        if any(name in flat for name in likely):
+            return False  # a bullet_train and a test_tube among other classes
+        held = _settled(next(iter(rest)), found, {}, where)
+        raise _two(
+            where,
+            what,
+            [*train, *rest, *strange],
+            f"parts: --parts {TRAIN}={next(iter(train))} {held}={next(iter(rest))}",
+            "classes",
+            f"--parts {NONE}",
+        )
     if not others:
         return bool(found)
     if not exact:
         return False
-    if train:  # alone: with class folders inside it is the part that the others are not of
-        if not any(name in flat for name in exact):
+    one = exact[0]
+    kind = "classes" if flat or inside else "all one set"
+    if train:  # alone: with class folders inside it is the part that the others are not of, unless these are like it
+        alike = [name for name in likely if inside.get(name) and not set(inside[name]) & set(inside.get(one, ()))]
+        if not any(name in flat for name in exact) and not (alike and one in inside):
             return True
-        other = f"{exact[0]!r} is the training part, and {_some(others)} are left out: --parts train={exact[0]}"
+        reading = f"{one!r} is the training part, and {_some(others)} are left out: --parts train={one}"
     else:
-        held = _settled(exact[0], found, {}, where)
+        held = _settled(one, found, {}, where)
         if held == UNLABELLED:
             return True
-        other = f"{exact[0]!r} is the {held} part, and {_some(others)} are what is learned from: --parts {held}={exact[0]}"
-    raise UserError(
-        f"{where} has the {what}s {_some([*exact, *others])}, and they can be read in two ways: {other}; "
-        f"or they are {'classes' if flat else 'all one set'}, and {exact[0]!r} is one of them: --parts {NONE}"
-    )
+        reading = f"{one!r} is the {held} part, and {_some(others)} are what is learned from: --parts {held}={one}"
+    raise _two(where, what, [*exact, *others], reading, kind, f"and {one!r} is one of them: --parts {NONE}")
+
+
+def _two(where: str, what: str, names: Sequence[str], parts: str, kind: str, then: str) -> UserError:
+    """The refusal of names that can be read in two ways."""
+    return UserError(f"{where} has the {what}s {_some(names)}, and they can be read in two ways: {parts}; or they are {kind}, {then}")
 
 
 def _settled(name: str, found: dict[str, _Meant], given: dict[str, str], where: str) -> str | None:

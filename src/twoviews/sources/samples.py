@@ -17,7 +17,10 @@ import pyarrow as pa
 
 from ..base.errors import UserError, nearest
 from .choose import AUXILIARY, BESIDE, IMAGES, LABELS, rank, several, words
+from .decode import START, could_be_image
 from .files import SUFFIXES, shown
+from .find import BESIDE as OTHERS
+from .find import JUNK_FILES, UNENDED
 
 SCHEMA = pa.schema(
     [("name", pa.large_binary()), ("offset", pa.int64()), ("size", pa.int64()), ("label", pa.int64()), ("class", pa.large_binary())]
@@ -58,8 +61,9 @@ def look_through(path: Path, key: str = "") -> pa.Table:
     Files that are one up to their first dot are one sample (WebDataset); where that puts different images together, up to their last. Raises UserError.
     """
     try:
+        others: collections.Counter[str] = collections.Counter()
         with tarfile.open(path, "r:") as archive:
-            members = list(_members(archive))
+            members = list(_members(archive, others))
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} cannot be read as a tar file: {error}") from error
     images = [member.name for member in members if isinstance(member, tarfile.TarInfo)]
@@ -82,7 +86,9 @@ def look_through(path: Path, key: str = "") -> pa.Table:
         "label": [-1] * len(chosen),
         "class": [None if many or label is None else str(label).encode("utf-8", "surrogateescape") for label in labels],
     }
-    return pa.table(rows, schema=SCHEMA.with_metadata({ABOUT: json.dumps({"remarks": remarks, "several": many}).encode()}))
+    return pa.table(
+        rows, schema=SCHEMA.with_metadata({ABOUT: json.dumps({"remarks": remarks, "several": many, "others": others}).encode()})
+    )
 
 
 def escaped(name: str) -> str:
@@ -90,21 +96,37 @@ def escaped(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo | Note]:
-    """The image files, and what may hold their labels."""
+def _members(archive: tarfile.TarFile, others: collections.Counter[str]) -> Iterator[tarfile.TarInfo | Note]:
+    """The image files, by their ending or, without one, by their first bytes, and what may hold their labels. `others` counts what is not taken by ending."""
+    files: dict[str, tarfile.TarInfo] = {}
     for member in archive:
         base = member.name.rpartition("/")[2]
-        if not member.isreg() or member.issparse() or base.startswith(".") or "." not in base or member.name.startswith("__MACOSX/"):
+        if member.isdir() or base.startswith(".") or member.name.startswith("__MACOSX/") or base.lower() in JUNK_FILES:
             continue
+        if member.islnk() and member.linkname in files:  # a second name of a file
+            target = files[member.linkname]
+            member.type, member.size, member.offset_data = target.type, target.size, target.offset_data
+        if not member.isreg() or member.issparse():
+            others["links" if member.issym() or member.islnk() else "of no ordinary kind"] += 1
+            continue
+        files[member.name] = member
         ending = base.partition(".")[2].lower()
+        last = f".{ending.rpartition('.')[2]}"
         kind = "label" if LABEL.search(ending) else "json" if ending.endswith("json") else ""
-        if f".{ending.rpartition('.')[2]}" in SUFFIXES:
+        if last in SUFFIXES or (not kind and not last[1:].isalpha() and _holds_image(archive, member)):
             yield member
+        elif not kind and last not in OTHERS:
+            others[UNENDED if len(last) < 2 else last] += 1
         elif kind and member.size <= (LABEL_BYTES if kind == "label" else JSON_BYTES):
             file = archive.extractfile(member)
             content = (file.read() if file else b"").decode("utf-8", "surrogateescape").strip()
             with contextlib.suppress(ValueError, RecursionError):
                 yield Note(member.name, kind, json.loads(content) if kind == "json" else content)
+
+
+def _holds_image(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
+    file = archive.extractfile(member)
+    return file is not None and could_be_image(file.read(START))
 
 
 def _parted(name: str, dotted: bool) -> tuple[str, str]:
@@ -115,7 +137,7 @@ def _parted(name: str, dotted: bool) -> tuple[str, str]:
         return folder + slash + key, ending.lower()
     if match := re.search(rf"\.(?:{'|'.join(LABELS)})\.txt$", base.lower()):
         return folder + slash + base[: match.start()], base[match.start() + 1 :].lower()
-    key, _, ending = base.rpartition(".")
+    key, _, ending = base.rpartition(".") if "." in base else (base, "", "")
     rest, _, last = key.rpartition(".")
     if rest and WORDS & set(words(last)):
         key, ending = rest, f"{last}.{ending}"

@@ -48,15 +48,13 @@ def is_label(kind: pa.DataType) -> bool:
 
 
 def _is_image(kind: pa.DataType) -> bool:
-    """Hugging Face's layout of an image: a struct of bytes and path."""
+    """Hugging Face's layout of an image: a struct of bytes and path, whatever else is in it."""
     if not pa.types.is_struct(kind):
         return False
     fields = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
-    return (
-        bool(fields)
-        and fields.keys() <= {"bytes", "path"}
-        and (is_binary(fields.get("bytes", pa.binary())) or pa.types.is_null(fields["bytes"]))
-    )
+    if "bytes" not in fields:
+        return fields.keys() == {"path"}
+    return is_binary(fields["bytes"]) or (pa.types.is_null(fields["bytes"]) and "path" in fields)
 
 
 def image_columns(schema: pa.Schema, plain: bool = False) -> list[str]:

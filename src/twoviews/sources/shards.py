@@ -15,7 +15,7 @@ import json
 import os
 import re
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -42,7 +42,7 @@ from .source import Encoded
 INDEX, BESIDE = "index.json", ".index.parquet"
 TRIES, PAUSE = 4, 1.0  # times that a shard is fetched, and seconds after the first failure; then twice as long
 HELD = 64  # open shards, and indexes, that a process keeps
-READING = 2  # counts up when samples are read in another way: what is kept of tars looked through is then made again
+READING = 3  # counts up when samples are read in another way: what is kept of tars looked through is then made again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +130,10 @@ class Shards(Encoded):
         self._labels: NDArray[np.int64] | None = None
         self.indexes: OrderedDict[int, pa.Table] = OrderedDict()
         self.files: OrderedDict[int, BinaryIO] = OrderedDict()
+
+    @property
+    def near(self) -> bool:  # type: ignore[override]
+        return not any("://" in shard.url for shard in self.shards)
 
     @property
     def fingerprint(self) -> str:
@@ -283,6 +287,7 @@ def _of_others(spec: str, urls: Sequence[str], how: Reading, store: Store, confi
         source.no_labels, source.remarks = found.why, remarks
         source.beside = [f"{several(list(called.values()).count(name), 'shard')} {name}" for name in split.left]
         out[part] = source
+    next(iter(out.values())).others = sum((Counter(about.get("others", {})) for about in abouts), Counter[str]())
     return out
 
 

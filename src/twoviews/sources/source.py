@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -57,8 +58,11 @@ class Encoded:
 
     `blocks` are the bounds of pictures that are read cheaply together, for sources too large or too far away for any order. `beside` says what was found
     with them and not taken, in words such as "12 rows of the split foo", for the line that says what was understood; `remarks` say what was chosen, such as
-    the column of labels; `no_labels` is why there are none, where there is something to say.
+    the column of labels; `no_labels` is why there are none, where there is something to say. `near`: they lie here, and are cheap to look at before a run.
+    `others`: how many files of which ending lie beside them and are not taken.
     """
+
+    near = False
 
     how: Reading
     labels: NDArray[np.int64] | None = None
@@ -67,6 +71,7 @@ class Encoded:
     beside: Sequence[str] = ()
     remarks: Sequence[str] = ()
     no_labels: str = ""
+    others: Counter[str] | None = None
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -210,7 +215,15 @@ class ShrinkingPart(Part):
 
 
 class EncodedPart(ShrinkingPart):
-    """A part of a source of encoded pictures."""
+    """A part of a source of encoded pictures. `beside` and `remarks` are as in Encoded; its pictures lie anywhere in the blocks of the whole."""
+
+    blocks = None
+    beside: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+
+    @property
+    def near(self) -> bool:
+        return self.source.near  # type: ignore[attr-defined]
 
     @property
     def how(self) -> Reading:

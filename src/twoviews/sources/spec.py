@@ -14,9 +14,9 @@ from ..base.console import detail, tell, track
 from ..base.errors import UserError, unknown
 from ..base.names import path_of, reachable
 from .config import READ, ReadConfig, Reading
-from .decode import as_channels
+from .decode import USUAL, as_channels, decode, info
 from .errors import Unreadable
-from .files import Files, check, sample
+from .files import Files, check, frames, sample
 from .folder import folder
 from .hub import hub
 from .listed import is_list, listed, metadata
@@ -114,7 +114,7 @@ def open_pictures(
         _align(pictures)
     _refuse(pictures, config)
     beside = list(dict.fromkeys(text for source in sources.values() for text in source.beside))
-    others = sum((source.others for source in sources.values() if isinstance(source, Files)), Counter[str]())
+    others = sum((source.others for source in sources.values() if isinstance(source, Encoded) and source.others), Counter[str]())
     pictures.understood = understood(pictures.splits, beside, others, pictures.skipped, listed)
     tell(f"{name}: {pictures.understood}")
     for remark in dict.fromkeys([*pictures.remarks, *(text for source in sources.values() for text in source.remarks)]):
@@ -181,12 +181,13 @@ def _add(pictures: Pictures, split: str, source: Encoded, config: ReadConfig, in
     if not len(source):
         raise UserError(f"{pictures.spec} holds no pictures" + (f" in its part {split}" if split != "all" else ""))
     if in_memory and (small := take_in(source, split)) is not None:
-        found, skipped = small
+        found, skipped, remarks = small
         pictures.splits[split] = found
-        pictures.skipped += skipped
+        pictures.skipped += _below(source, pictures.spec, skipped)
+        pictures.remarks += remarks
         return
     looked = check(source, config)
-    pictures.skipped += looked.skipped
+    pictures.skipped += _below(source, pictures.spec, looked.skipped)
     pictures.remarks += looked.remarks
     if not len(looked.good):
         first, why = looked.skipped[0]
@@ -195,6 +196,13 @@ def _add(pictures: Pictures, split: str, source: Encoded, config: ReadConfig, in
         pictures.splits[split] = source
     else:
         pictures.splits[split] = _without(source, looked.good, split) if isinstance(source, Files) else part(source, looked.good)
+
+
+def _below(source: Encoded, spec: str, skipped: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names of skipped files with the folder of their part before them: a/1.png may lie in train, in val and in test."""
+    if not isinstance(source, Files) or not source.root.is_relative_to(spec):
+        return skipped
+    return [((source.root.relative_to(spec) / name).as_posix(), why) for name, why in skipped]
 
 
 def _without(source: Files, good: np.ndarray, split: str) -> Files:
@@ -232,8 +240,8 @@ def images(spec: str | Path, split: str = "train", channels: int = 3, **options)
     raise UserError(f"{spec} has no part {split!r}; it has {', '.join(pictures.splits)}")
 
 
-def take_in(source: Encoded, split: str = ALL) -> tuple[Small, list[tuple[str, str]]] | None:
-    """A source of small pictures of one size as one tensor, and what could not be read; None where they are not small, not equal, or too many.
+def take_in(source: Encoded, split: str = ALL) -> tuple[Small, list[tuple[str, str]], list[str]] | None:
+    """A source of small pictures of one size as one tensor, what could not be read, and remarks; None where they are not small, not equal, or too many.
 
     Some pictures from all over the set decide whether to try.
     """
@@ -251,10 +259,14 @@ def take_in(source: Encoded, split: str = ALL) -> tuple[Small, list[tuple[str, s
     pixels = torch.empty(len(source), *shape, dtype=torch.uint8)
     good: list[int] = []
     skipped: list[tuple[str, str]] = []
+    several: list[str] = []
     # one thread: so small pictures spend more time in Python than in the decoder, and two threads took twice as long
     for index in track(range(len(source)), "decoding pictures", len(source)):
         try:
-            picture = source.read(index)
+            data = source.bytes(index)
+            picture = decode(data, source.how)
+            if not data.startswith(USUAL) and info(data, source.how).frames > 1:
+                several.append(source.name(index))
         except Unreadable as error:
             skipped.append((source.name(index), str(error).removeprefix(f"{source.name(index)}: ")))
             continue
@@ -270,4 +282,4 @@ def take_in(source: Encoded, split: str = ALL) -> tuple[Small, list[tuple[str, s
         rest = _without(source, ids, split)
         labels, classes = rest.labels, list(rest.classes)
     names = [source.name(index) for index in good]
-    return Small(pixels, labels, classes, fingerprint(pixels, labels), names, source.no_labels), skipped
+    return Small(pixels, labels, classes, fingerprint(pixels, labels), names, source.no_labels), skipped, frames(several[:3], len(several))

@@ -23,7 +23,7 @@ from .files import SUFFIXES
 from .listed import by_values
 from .names import series
 from .parts import ALL, NONE, part_of, split_by_part
-from .schema import found_images, image_columns, is_label, is_text, read_schema
+from .schema import found_images, image_columns, is_binary, is_label, is_text, read_schema
 from .source import Encoded, part
 
 IN_MEMORY = 4 << 30  # bytes of Parquet files up to which they are held in memory; larger ones are read by row groups
@@ -69,6 +69,8 @@ class Rows(Encoded):
 
 class Table(Rows):
     """Images in memory as the bytes of their files."""
+
+    near = True
 
     def __init__(self, files: Sequence[Path], columns: Sequence[pa.ChunkedArray], how: Reading):
         self.how, self.files, self.columns = how, list(map(str, files)), list(columns)
@@ -190,7 +192,7 @@ def tables(
     files = [file for own in taken.values() for file in own]
     schemas = {file: _schema(file, filesystem) for file in files}
     image, remark = _image(files[0], schemas[files[0]], config, filesystem)
-    label = _label(files, schemas, image, config)
+    label = _label(files, schemas, image, config, filesystem)
     read = {}
     for file in files:
         if image not in schemas[file].names:
@@ -254,18 +256,25 @@ def _image(file: str, schema: pa.Schema, config: ReadConfig, filesystem: Any) ->
     return chosen, took(chosen, "images", names, "--image-column")
 
 
-def _label(files: Sequence[str], schemas: Mapping[str, pa.Schema], image: str, config: ReadConfig) -> str:
+def _label(files: Sequence[str], schemas: Mapping[str, pa.Schema], image: str, config: ReadConfig, filesystem: Any) -> str:
     """The column of labels: the one that is asked for, a usual one of the first file that has one, else the first with named classes; "" for none."""
     if config.label_column:
         own = next((schemas[file] for file in files if config.label_column in schemas[file].names), schemas[files[0]])
         return column(files[0], own.names, config.label_column, LABELS, "label")
     for file in files:
         schema = schemas[file]
-        names = [field.name for field in schema if field.name != image and is_label(field.type)]
+        names = [
+            field.name for field in schema if field.name != image and (is_label(field.type) or _is_name(file, schema, field, filesystem))
+        ]
         found = column(file, names, "", LABELS, "label") or next((name for name in names if of_labels.class_names(schema, name)), "")
         if found:
             return found
     return ""
+
+
+def _is_name(file: str, schema: pa.Schema, field: pa.Field, filesystem: Any) -> bool:
+    """Whether a column of bytes is called after labels and holds no images: names of classes as bytes."""
+    return is_binary(field.type) and tidy(field.name) in LABELS and field.name not in found_images(file, schema, filesystem)
 
 
 def _labels_in(file: str, schema: pa.Schema, label: str, read: pa.Table) -> of_labels.Column:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .files import shown
+from .parts import TEST, VAL
 from .source import ImageSource
 
 CLASSES, ENDINGS = 3, 5  # names of classes, and endings of files, that the line has room for
@@ -38,10 +39,14 @@ def _labels(splits: dict[str, ImageSource]) -> str:
     """The classes, where the part that is learned from has labels."""
     source = next((splits[name] for name in ("train", "all") if name in splits), next(iter(splits.values())))
     if not len(source.classes):
-        return " without labels"
+        loose = getattr(source, "no_labels", "").partition(" in no class folder")
+        return " without labels" + (f" ({loose[0]} in no class folder)" if loose[1] else "")
     classes = list(source.classes)
     text = f", {len(classes):,} class{'es' if len(classes) > 1 else ''} ({shown(classes[:CLASSES], len(classes))})"
     far = getattr(source, "blocks", None) is not None  # their labels are not fetched for this
+    for name, other in splits.items():
+        if name in (VAL, TEST) and (more := [own for own in other.classes if own not in set(classes)]):
+            text += f", {len(more):,} more in {name} alone ({shown(more[:CLASSES], len(more))})"
     missing = 0 if far or source.labels is None else int(np.count_nonzero(source.labels < 0))
     return text + (f", {images(missing)} without a label" if missing else "")
 
