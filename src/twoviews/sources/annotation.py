@@ -39,12 +39,15 @@ class Noted:
 
 @dataclasses.dataclass
 class Annotated:
-    """A set as its files have it: the images of each part (one part WHOLE where it has none), classes in their order, and what was left out."""
+    """A set as its files have it: the images of each part (one part WHOLE where it has none), classes in their order, what was left out, and `notes` on how it
+    was understood.
+    """
 
     kind: str
     parts: dict[str, list[Noted]]
     classes: list[str]
     left: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 # stored (x, y) → upright, by the EXIF orientation; w and h are the stored sides

@@ -140,7 +140,7 @@ def _understood(found: Annotated, parts: dict[str, Boxes], split: bool, missing:
     some = shown(found.classes[:CLASSES], len(found.classes))
     text = f"boxes as in {found.kind}: {_count(images, 'image')} in {' · '.join(f'{name} {len(b):,}' for name, b in own.items())}"
     text += f", {_count(len(found.classes), 'class', 'es')} ({some}), {_count(boxes, 'box', 'es')}"
-    notes = ["parts drawn here, as the set has none"] if split else []
+    notes = [*found.notes, *(["parts drawn here, as the set has none"] if split else [])]
     notes += ["validation drawn from train"] if VALIDATION in missing else []
     notes += ["no test part: tested on validation, by which nothing is chosen"] if TEST in missing else []
     notes += [f"{_count(counts['empty'], 'image')} without a box"] if counts["empty"] else []

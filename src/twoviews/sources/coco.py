@@ -45,6 +45,8 @@ def coco(root: Path, files: list[Path], beside: Sequence[Path] = ()) -> Annotate
     for file, part in sorted(parts.items(), key=lambda item: ORDER.index(item[1])):
         try:
             found[part] = _read(file, taken[file], counts, classes)
+        except UserError:
+            raise  # a ValueError too, and says what it is
         except DAMAGE as error:
             raise UserError(f"{file} is no COCO annotation: {type(error).__name__} {error}") from error
     left += [f"{counts['crowd']:,} crowd{'s' if counts['crowd'] > 1 else ''}"] if counts["crowd"] else []
