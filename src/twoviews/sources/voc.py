@@ -48,7 +48,9 @@ def voc(root: Path, names: list[str]) -> Annotated:
     left += [f"{without:,} images without an annotation"] if without > 0 else []
     left += [f"{len(read) - len(found):,} .xml that are no annotations"] if len(found) < len(read) else []
     stale = len(images.stale)
-    notes = [f"{stale:,} .xml named another image in <filename>, taken is that of their own name (first: {images.stale[0]})"] if stale else []
+    notes = (
+        [f"{stale:,} .xml named another image in <filename>, taken is that of their own name (first: {images.stale[0]})"] if stale else []
+    )
     return Annotated("VOC", parts, classes, left, notes)
 
 
@@ -78,7 +80,6 @@ class _Images:
             return self.root / (by_given or by_own or "")
         folder = next((self.root / sub for sub in ("JPEGImages", "images") if (self.root / sub).is_dir()), self.root)
         raise UserError(f"{self.root / annotation}: its picture {name or own} is not in {folder}")
-
 
     def _near(self, annotation: str, key: str) -> str | None:
         """Of the images of a name or stem, the one nearest to an annotation, and of no other part."""

@@ -203,7 +203,9 @@ def _stated_points(file: Path, data: dict) -> Points | None:
         return None
     number, each = map(_number, shape) if isinstance(shape, list) and len(shape) == 2 else (None, None)
     if not number or each not in (2, 3):
-        raise UserError(f"{file}: kpt_shape is {str(shape)[:60]}; it must be the number of key points and 2 or 3 numbers of each, as [17, 3]")
+        raise UserError(
+            f"{file}: kpt_shape is {str(shape)[:60]}; it must be the number of key points and 2 or 3 numbers of each, as [17, 3]"
+        )
     return Points(number, each)
 
 
