@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from twoviews.base.console import command, say, tell
 from twoviews.base.errors import UserError
 from twoviews.evaluate.detect import example
 from twoviews.sources.boxes import TEST, TRAIN, VALIDATION, open_boxes
@@ -75,6 +76,12 @@ def turned_box(orientation, size=(100, 80), box=BOX):
     return (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1), mask.shape[::-1]
 
 
+@pytest.fixture(autouse=True)
+def as_a_command(monkeypatch):
+    """Python callers are not told what was understood, a command is, at its end: here at once."""
+    monkeypatch.setattr("twoviews.sources.boxes.tell", say)
+
+
 # --- turns -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -106,7 +113,7 @@ def test_boxes_of_turned_images_are_those_of_the_stated_size(tmp_path, capsys, k
     for i in range(8):
         if kind == "yolo":
             image(tmp_path / "images" / f"{i}.jpg", orientation, size, box)
-            yolo(tmp_path / "labels" / f"{i}.txt")
+            yolo(tmp_path / "labels" / f"{i}.txt", [(0, upright)], shape)
             continue
         image(tmp_path / f"{i}.jpg", orientation, size, box)
         if kind == "stated upright" and orientation >= 5:
@@ -118,9 +125,10 @@ def test_boxes_of_turned_images_are_those_of_the_stated_size(tmp_path, capsys, k
     assert lies_on_its_object(train)
     assert train.boxes[0][0].tolist() == pytest.approx(upright, abs=1e-3)
     said = capsys.readouterr().err
-    guessed = orientation > 1 and (kind != "stated upright" or orientation < 5)
+    guessed = orientation > 1 and kind != "yolo" and (kind != "stated upright" or orientation < 5)
     assert ("no stated size says" in said) == guessed
     assert ("those of the turned images, by their stated sizes" in said) == (kind == "stated upright" and orientation >= 5)
+    assert ("turned by EXIF, and the boxes are those of the turned images, as YOLO's are" in said) == (kind == "yolo" and orientation > 1)
 
 
 def test_a_stated_size_that_is_not_the_images_is_an_error(tmp_path):
@@ -129,7 +137,7 @@ def test_a_stated_size_that_is_not_the_images_is_an_error(tmp_path):
         xml(tmp_path / f"{i}.xml", size=(200, 160) if i == 3 else (100, 80))
     with pytest.raises(UserError, match=r"3\.xml states 200 x 160 pixels, the image .*3\.jpg has 80 x 100"):
         open_boxes(tmp_path)
-    coco(tmp_path / "coco" / "all.json", ["../3.jpg"] * 8, size=(50, 40))
+    coco(tmp_path / "coco" / "all.json", ["../3.jpg"], size=(50, 40))
     with pytest.raises(UserError, match=r"all\.json, \.\./3\.jpg states 50 x 40 pixels, the image .*3\.jpg has 80 x 100"):
         open_boxes(tmp_path / "coco" / "all.json")
 
@@ -319,7 +327,7 @@ def test_layouts_of_voc(tmp_path, capsys, layout):
         "boxes as in VOC: 10 images in train 6 · validation 2 · test 2, 1 class (a), 10 boxes; left out: 1 image" in capsys.readouterr().err
     )
     (root / "ImageSets" / "Main" / "train.txt").unlink()
-    assert len(open_boxes(root)[TRAIN]) == 8  # trainval
+    assert len(open_boxes(root)[TRAIN]) == 6  # trainval, without those of val
 
 
 def test_labelimgs_files_in_folders_of_parts(tmp_path, capsys):
@@ -603,6 +611,83 @@ def test_what_holds_no_boxes_is_said(tmp_path):
     (tmp_path / "config.yaml").write_text("a: 1")
     with pytest.raises(UserError, match="holds no boxes"):
         open_boxes(tmp_path)
+
+
+def parted(root, kind, lists):
+    """A set of ten images whose parts are lists: `lists` {part: numbers}."""
+    for i in range(10):
+        image(root / "images" / f"{i}.jpg")
+        yolo(root / "labels" / f"{i}.txt")
+        if kind == "voc":
+            xml(root / "images" / f"{i}.xml")
+    (root / "ImageSets").mkdir()
+    for part, ids in lists.items():
+        (root / f"{part}.txt").write_text("\n".join(f"images/{i}.jpg" for i in ids))
+        (root / "ImageSets" / f"{part}.txt").write_text("\n".join(map(str, ids)))
+        if kind == "coco":
+            coco(root / f"{part}.json", [f"{i}.jpg" for i in ids])
+    if kind == "yolo":
+        (root / "data.yaml").write_text("names: [a]\n" + "\n".join(f"{part}: {part}.txt" for part in lists))
+
+
+@pytest.mark.parametrize("kind", ["yolo", "coco", "voc"])
+@pytest.mark.parametrize(
+    ("train", "val", "test", "sizes", "words"),
+    [
+        (range(10), range(10), None, (7, 1, 2), "all images of train are in validation too: parts drawn anew from all"),
+        (range(4), range(10), range(4), (7, 1, 2), "all images of train are in test too: parts drawn anew from all"),
+        (range(4), range(10), range(3), (6, 1, 3), "all images of train are in validation or test too: validation drawn anew from both"),
+        (range(7), range(7), range(7, 10), (6, 1, 3), "all images of train are in validation or test too: validation drawn anew from both"),
+        (range(5), range(5, 7), range(5, 10), (4, 1, 5), "left out of it, as test has them too"),
+        (range(8), range(6, 10), None, (6, 4, 4), "2 of train left out of it, as validation has them too (first: "),
+        (range(7), range(7, 10), range(5, 8), (5, 2, 3), "2 of train left out of it, as validation or test has them too (first: "),
+        (range(7), range(7, 10), range(5, 8), (5, 2, 3), "1 of validation left out of it, as test has them too (first: "),
+        (range(6), range(6, 10), range(6, 10), (6, 4, 4), "test has the same images as validation; no test part: tested on validation"),
+        (range(5), range(5, 7), range(5, 10), (4, 1, 5), "2 of validation left out of it, as test has them too (first: "),
+    ],
+)  # fmt: skip
+def test_each_image_is_in_one_part(tmp_path, capsys, kind, train, val, test, sizes, words):
+    """Else what is tested on is trained on; and images are counted once."""
+    parted(tmp_path, kind, {"train": train, "val": val} | ({"test": test} if test else {}))
+    parts = open_boxes(tmp_path)
+    assert tuple(len(parts[name]) for name in (TRAIN, VALIDATION, TEST)) == sizes
+    places = [{part.root / path for path in part.paths} for part in (parts[TRAIN], parts[VALIDATION], parts[TEST])]
+    assert not places[0] & (places[1] | places[2])
+    assert places[1].isdisjoint(places[2]) or parts[TEST] is parts[VALIDATION]
+    said = capsys.readouterr().err
+    assert words in said
+    assert f": {len(set.union(*places))} images in train " in said
+
+
+def test_one_folder_for_two_parts_is_drawn_from_anew(tmp_path, capsys):
+    """As in coco8.yaml and coco128.yaml; and an image is one, however its path is written."""
+    for i in range(12):
+        image(tmp_path / "images" / f"{i}.jpg")
+        yolo(tmp_path / "labels" / f"{i}.txt")
+    (tmp_path / "more").symlink_to(tmp_path / "images")
+    (tmp_path / "data.yaml").write_text("train: images\nval: [more, ../x/images]\nnames: [a]".replace("x", tmp_path.name))
+    parts = open_boxes(tmp_path)
+    assert len({path for part in parts.values() for path in part.paths}) == 12
+    said = capsys.readouterr().err
+    assert "12 images in train 8 · validation 2 · test 2" in said
+    assert "12 images given twice in one part, and taken once" in said
+
+
+def test_a_picture_that_coco_lists_twice_is_named(tmp_path):
+    image(tmp_path / "0.jpg")
+    coco(tmp_path / "all.json", ["0.jpg", "0.jpg"])
+    with pytest.raises(UserError, match=r"all\.json lists the picture 0\.jpg 2 times"):
+        open_boxes(tmp_path)
+
+
+def test_commands_are_told_of_boxes_and_python_callers_are_not(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("twoviews.sources.boxes.tell", tell)
+    parted(tmp_path, "coco", {"train": range(6), "val": range(6, 10)})
+    open_boxes(tmp_path)
+    assert not capsys.readouterr().err
+    with command():
+        open_boxes(tmp_path)
+    assert capsys.readouterr().err.startswith("boxes as in COCO: 10 images")
 
 
 def test_real_boxes_of_voc(shared_data, capsys):

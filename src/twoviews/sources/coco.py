@@ -116,6 +116,12 @@ def _read(file: Path, data: Any, counts: Counter[str], classes: dict[str, None])
         names[image].append(categories[category])
     if not any(names.values()):
         raise UserError(f"{file} has no boxes")
+    named = Counter(str(image["file_name"]) for image in images.values())
+    twice = next((name for name, count in named.items() if count > 1), None)
+    if twice is not None:
+        raise UserError(
+            f"{file} lists the picture {twice} {named[twice]} times, under different ids: join them, as its boxes are those of all"
+        )
     paths = _images(file, [str(image["file_name"]) for image in images.values()])
     return [
         Noted(
