@@ -538,7 +538,18 @@ def test_faults_of_yolo_annotations_are_named(tmp_path, line, words):
         ("train: nowhere\nnames: [a]", r"data\.yaml: nowhere is not there"),
         ("train: images\nnc: many", "names must be a list of different classes"),
         ("train: images\nnames: [a, a]", "names must be a list of different classes"),
-        ("train: images\nnames: {1: a, 2: b}", r"the numbers of its names are \[1, 2\]; they must be 0, 1, 2"),
+        ("train: images\nnames: {1: a, 2: b}", "the numbers of its names are 1, 2; they must be 0, 1, 2"),
+        ("train: images\nnames: {0: a, 00: b}", "the numbers of its names are 0, 00; they must be 0, 1, 2"),
+        (f"train: images\nnames: {{0: a, {'9' * 900}: b}}", "the numbers of its names are 0, 9+; they must be 0, 1, 2"),
+        ("train: images\nnames: [[a], b]", "names must be a list of different classes"),
+        ("train: images\nnames: {0: {a: b}}", "names must be a list of different classes"),
+        ("train: images\nnames: a", "names must be a list of different classes"),
+        (f"train: images\nnc: {'9' * 5000}", "names must be a list of different classes"),
+        (f"train: {'a' * 5000}\nnames: [a]", r"data\.yaml: a+ is not there"),
+        ("train: long.txt\nnames: [a]", r"long\.txt: its image a+ is not there"),
+        ("train: {a: images}\nval: images\nnames: [a]", r"data\.yaml: .* is not there"),
+        ("train: [[images]]\nnames: [a]", r"data\.yaml: \['images'\] is not there"),
+        ("train: [images\x00]\nnames: [a]", r"data\.yaml cannot be read"),
         ("train: list.txt\nnames: [a]", r"list\.txt: its image gone\.jpg is not there"),
         ("train: [images\nnames: [a]", r"data\.yaml cannot be read"),
         ("train: images\nval: nowhere\nnames: [a]", r"data\.yaml: nowhere is not there"),
@@ -549,6 +560,7 @@ def test_faults_of_a_description_of_yolo_are_named(tmp_path, text, words):
         image(tmp_path / "images" / f"{i}.jpg")
         yolo(tmp_path / "labels" / f"{i}.txt")
     (tmp_path / "list.txt").write_text("images/1.jpg\ngone.jpg\n")
+    (tmp_path / "long.txt").write_text("a" * 5000)
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(UserError, match=words):
         open_boxes(tmp_path)
@@ -573,6 +585,18 @@ def test_names_that_are_no_utf8_are_found(tmp_path):
     train = open_boxes(tmp_path)[TRAIN]
     assert lies_on_its_object(train)
     assert train.fingerprint
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("utf-8", False), ("utf-8-sig", False), ("utf-16", False), ("cp1252", True)])
+def test_a_description_may_be_in_the_encodings_that_editors_write(tmp_path, capsys, encoding, said):
+    for i in range(8):
+        image(tmp_path / "bär" / "images" / f"{i}.jpg")
+        yolo(tmp_path / "bär" / "labels" / f"{i}.txt")
+    (tmp_path / "data.yaml").write_bytes("train: bär/images\nval: null\ntest: ~\npath:\nnames: [Bär]\n".encode(encoding))
+    train = open_boxes(tmp_path)[TRAIN]
+    assert list(train.classes) == ["Bär"]
+    assert lies_on_its_object(train)
+    assert ("data.yaml is not UTF-8, and read as Windows-1252" in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize(

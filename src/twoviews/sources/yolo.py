@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,14 @@ from numpy.typing import NDArray
 
 from ..base.errors import UserError
 from .annotation import OF_PART, TEST, WHOLE, Annotated, Noted, lines
+from .files import shown
 from .find import find
 from .parts import part_of
+from .text import readable
 
 USUAL = ("data", "dataset")  # names of the description, where there are several .yaml
+NULLS = ("", "null", "~")  # as YAML writes nothing
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 DIGITS = 6  # of the longest number in a description
 ROUNDING = 1e-3  # of the sides, by which a rounded key point may lie outside of its rounded box
 
@@ -47,7 +52,7 @@ def yolo_file(root: Path) -> Path | None:
     found = []
     for file in sorted({*root.glob("*.yaml"), *root.glob("*.yml")}):
         try:
-            found += [file] if _describes(_load(file)) else []
+            found += [file] if _describes(_load(file)[0]) else []
         except UserError:
             if file.stem.lower() in USUAL:
                 raise  # others may be of anything
@@ -60,7 +65,7 @@ def yolo_file(root: Path) -> Path | None:
 
 def yolo(file: Path) -> Annotated:
     """The set that a data.yaml describes. Raises UserError, with the file and line."""
-    data = _load(file)
+    data, notes = _load(file)
     if not _describes(data):
         raise UserError(f"{file} describes no boxes: it needs names, and train with a folder or a list of images")
     classes = _classes(file, data)
@@ -86,21 +91,26 @@ def yolo(file: Path) -> Annotated:
         raise UserError(
             f"{file}: none of its images has a box; labels are looked for in labels/ where the images lie in images/, and beside the images"
         )
-    notes = [f"the first four numbers of each label are its box, and the rest key points: {shape}"] if shape else []
+    notes += [f"the first four numbers of each label are its box, and the rest key points: {shape}"] if shape else []
     return Annotated("YOLO", parts, classes, left, notes)
 
 
-def _load(file: Path) -> dict[Any, Any]:
-    """The mapping that a .yaml is, its values words, lists and mappings: PyYAML's base loader makes nothing else, and no truth values of names."""
+def _load(file: Path) -> tuple[dict[Any, Any], list[str]]:
+    """The mapping that a .yaml is, and what is to be said of it. Its values are words, lists and mappings: PyYAML's base loader makes nothing else, and
+    no truth values of names. What is null is left out.
+    """
     import yaml  # timm brings it
 
     try:
-        data = yaml.load(file.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
+        raw = file.read_bytes()
+        text = raw if raw.startswith(UTF16) else raw.decode("utf-8-sig", "surrogateescape")
+        data = yaml.load(readable(text) if isinstance(text, str) else text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         raise UserError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise UserError(f"{file} describes no images: it is to hold names, train and val")
-    return data
+    said = [f"{file.name} is not UTF-8, and read as Windows-1252"] if isinstance(text, str) and readable(text) != text else []
+    return {key: value for key, value in data.items() if not (isinstance(value, str) and value.lower() in NULLS)}, said
 
 
 def _describes(data: dict) -> bool:
@@ -112,16 +122,18 @@ def _describes(data: dict) -> bool:
 def _classes(file: Path, data: dict) -> list[str]:
     """Names by number: a list, a mapping from numbers, or only their count."""
     names = data.get("names")
-    if not names and str(data.get("nc")).isdecimal():
-        names = [str(number) for number in range(int(data["nc"]))]
+    if not names:
+        names = [str(number) for number in range(_number(data.get("nc")) or 0)]
     if isinstance(names, dict):
-        names = {int(key) if str(key).isdecimal() else key: name for key, name in names.items()}
-        if set(names) != set(range(len(names))):
-            raise UserError(f"{file}: the numbers of its names are {list(names)[:5]}; they must be 0, 1, 2 …")
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
+        numbered = {_number(key): name for key, name in names.items()}
+        if set(numbered) != set(range(len(names))):
+            raise UserError(
+                f"{file}: the numbers of its names are {shown([str(key)[:20] for key in names][:5], len(names))}; they must be 0, 1, 2 …"
+            )
+        names = [numbered[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise UserError(f"{file}: names must be a list of different classes, or a mapping from 0, 1, 2 … to them")
-    return [str(name) for name in names]
+    return names
 
 
 def _number(word: Any) -> int | None:
@@ -136,7 +148,14 @@ def _bases(file: Path, data: dict) -> list[Path]:
 def _place(file: Path, data: dict, entry: str) -> Path | None:
     """Where an entry of a part lies; ../train/images may be ./train/images, as some exports have it."""
     inner = entry.lstrip("./") if entry.startswith(("./", "../")) else entry
-    return next((base / name for name in (entry, inner) for base in _bases(file, data) if (base / name).exists()), None)
+    return next((base / name for name in (entry, inner) for base in _bases(file, data) if _is_there(base / name)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _images(file: Path, data: dict, entry: str) -> list[Path]:
@@ -152,7 +171,7 @@ def _images(file: Path, data: dict, entry: str) -> list[Path]:
     listed = [line.strip() for line in lines(path)]
     found = []
     for name in listed:
-        image = next((base / name for base in (path.parent, *bases) if (base / name).is_file()), None)
+        image = next((base / name for base in (path.parent, *bases) if _is_there(base / name)), None)
         if image is None:
             raise UserError(f"{path}: its image {name} is not there ({len(listed):,} are listed)")
         found.append(image)
