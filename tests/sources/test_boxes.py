@@ -587,6 +587,34 @@ def test_names_that_are_no_utf8_are_found(tmp_path):
     assert train.fingerprint
 
 
+def test_label_files_without_an_image_are_told(tmp_path, capsys):
+    for i in range(10):
+        image(tmp_path / "images" / f"{i}.jpg")
+        yolo(tmp_path / "labels" / f"{i}.txt")
+    (tmp_path / "labels" / "classes.txt").write_text("a")
+    (tmp_path / "list.txt").write_text("\n".join(f"images/{i}.jpg" for i in range(8)))
+    (tmp_path / "data.yaml").write_text("train: list.txt\nnames: [a]")
+    open_boxes(tmp_path)
+    assert "without an image" not in capsys.readouterr().err
+    (tmp_path / "images" / "9.jpg").unlink()
+    open_boxes(tmp_path)
+    assert f"1 label file without an image (first: {tmp_path / 'labels' / '9.txt'})" in capsys.readouterr().err
+
+
+def test_an_image_that_breaks_off_is_named(tmp_path):
+    for i in range(8):
+        image(tmp_path / "images" / f"{i}.png")
+        yolo(tmp_path / "labels" / f"{i}.txt")
+        whole = (tmp_path / "images" / f"{i}.png").read_bytes()
+        (tmp_path / "images" / f"{i}.png").write_bytes(whole[:120])
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [a]")
+    with pytest.raises(UserError, match=r"images.\d\.png"):
+        open_boxes(tmp_path)[TRAIN].read(0)
+    (tmp_path / "images" / "3.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"3\.txt: its image .*3\.png cannot be read"):
+        open_boxes(tmp_path)
+
+
 @pytest.mark.parametrize(("encoding", "said"), [("utf-8", False), ("utf-8-sig", False), ("utf-16", False), ("cp1252", True)])
 def test_a_description_may_be_in_the_encodings_that_editors_write(tmp_path, capsys, encoding, said):
     for i in range(8):

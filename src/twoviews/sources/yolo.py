@@ -85,6 +85,8 @@ def yolo(file: Path) -> Annotated:
     parts = {part: [_noted(one, classes, shape, stated is not None) for one in found] for part, found in read.items()}
     unlabelled = sum(one.file is None for found in read.values() for one in found)
     left += [f"no label file for {unlabelled:,} images: taken as without an object"] if unlabelled else []
+    alone = _alone([one for found in read.values() for one in found])
+    left += [f"{len(alone):,} label file{'s' if len(alone) > 1 else ''} without an image (first: {alone[0]})"] if alone else []
     if len(parts) == 1:
         parts = {WHOLE: next(iter(parts.values()))}
     if not any(noted.names for part in parts.values() for noted in part):
@@ -265,6 +267,16 @@ def _crosses(corners: NDArray[np.float64]) -> bool:
     ]
     parted = sides[0] * sides[1] < 0
     return bool((parted & parted.T).any())
+
+
+def _alone(read: list[Rows]) -> list[Path]:
+    """The label files in labels/ whose images are not there."""
+    folders = {one.file.parent: one.image.parent for one in read if one.file is not None and one.file.parent != one.image.parent}
+    found = []
+    for labels, images in sorted(folders.items()):
+        stems = {path.stem for path in images.iterdir()} | {"classes"}  # classes.txt, as LabelImg writes it
+        found += sorted(file for file in labels.glob("*.txt") if file.stem not in stems)
+    return found
 
 
 def _labels(image: Path) -> Path | None:
