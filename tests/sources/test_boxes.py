@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from twoviews.base.console import command, say, tell
 from twoviews.base.errors import UserError
 from twoviews.evaluate.detect import example
 from twoviews.sources.boxes import TEST, TRAIN, VALIDATION, open_boxes
@@ -75,6 +76,12 @@ def turned_box(orientation, size=(100, 80), box=BOX):
     return (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1), mask.shape[::-1]
 
 
+@pytest.fixture(autouse=True)
+def as_a_command(monkeypatch):
+    """Python callers are not told what was understood, a command is, at its end: here at once."""
+    monkeypatch.setattr("twoviews.sources.boxes.tell", say)
+
+
 # --- turns -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -106,7 +113,7 @@ def test_boxes_of_turned_images_are_those_of_the_stated_size(tmp_path, capsys, k
     for i in range(8):
         if kind == "yolo":
             image(tmp_path / "images" / f"{i}.jpg", orientation, size, box)
-            yolo(tmp_path / "labels" / f"{i}.txt")
+            yolo(tmp_path / "labels" / f"{i}.txt", [(0, upright)], shape)
             continue
         image(tmp_path / f"{i}.jpg", orientation, size, box)
         if kind == "stated upright" and orientation >= 5:
@@ -118,9 +125,10 @@ def test_boxes_of_turned_images_are_those_of_the_stated_size(tmp_path, capsys, k
     assert lies_on_its_object(train)
     assert train.boxes[0][0].tolist() == pytest.approx(upright, abs=1e-3)
     said = capsys.readouterr().err
-    guessed = orientation > 1 and (kind != "stated upright" or orientation < 5)
+    guessed = orientation > 1 and kind != "yolo" and (kind != "stated upright" or orientation < 5)
     assert ("no stated size says" in said) == guessed
     assert ("those of the turned images, by their stated sizes" in said) == (kind == "stated upright" and orientation >= 5)
+    assert ("turned by EXIF, and the boxes are those of the turned images, as YOLO's are" in said) == (kind == "yolo" and orientation > 1)
 
 
 def test_a_stated_size_that_is_not_the_images_is_an_error(tmp_path):
@@ -129,7 +137,7 @@ def test_a_stated_size_that_is_not_the_images_is_an_error(tmp_path):
         xml(tmp_path / f"{i}.xml", size=(200, 160) if i == 3 else (100, 80))
     with pytest.raises(UserError, match=r"3\.xml states 200 x 160 pixels, the image .*3\.jpg has 80 x 100"):
         open_boxes(tmp_path)
-    coco(tmp_path / "coco" / "all.json", ["../3.jpg"] * 8, size=(50, 40))
+    coco(tmp_path / "coco" / "all.json", ["../3.jpg"], size=(50, 40))
     with pytest.raises(UserError, match=r"all\.json, \.\./3\.jpg states 50 x 40 pixels, the image .*3\.jpg has 80 x 100"):
         open_boxes(tmp_path / "coco" / "all.json")
 
@@ -248,7 +256,8 @@ def test_faults_of_coco_annotations_are_named(tmp_path, change, words):
     (tmp_path / "all.json").write_text(json.dumps(data))
     with pytest.raises(UserError, match=words) as error:
         open_boxes(tmp_path / "all.json")
-    assert "all.json" in str(error.value)
+    assert str(error.value).count("all.json") == 1
+    assert "UserError" not in str(error.value)
 
 
 def test_images_that_coco_lists_and_that_are_not_there_are_named(tmp_path):
@@ -318,7 +327,7 @@ def test_layouts_of_voc(tmp_path, capsys, layout):
         "boxes as in VOC: 10 images in train 6 · validation 2 · test 2, 1 class (a), 10 boxes; left out: 1 image" in capsys.readouterr().err
     )
     (root / "ImageSets" / "Main" / "train.txt").unlink()
-    assert len(open_boxes(root)[TRAIN]) == 8  # trainval
+    assert len(open_boxes(root)[TRAIN]) == 6  # trainval, without those of val
 
 
 def test_labelimgs_files_in_folders_of_parts(tmp_path, capsys):
@@ -370,6 +379,41 @@ def test_lists_of_voc_that_name_what_is_not_there(tmp_path):
         open_boxes(tmp_path)
 
 
+@pytest.mark.parametrize("stale", ["{next}.png", "0.png", "0.jpg", "C:\\me\\{next}"])
+@pytest.mark.parametrize("layout", [("", ""), ("Annotations", "JPEGImages"), ("a/xml", "a/images")])
+def test_an_image_renamed_with_its_xml_keeps_its_boxes(tmp_path, capsys, layout, stale):
+    """<filename> still has the old name, which another image may have by now."""
+    notes, images = layout
+    for i in range(12):
+        box = (5 * i, 20, 5 * i + 10, 40)
+        image(tmp_path / images / f"{i}.png", box=box)
+        xml(tmp_path / notes / f"{i}.xml", [("a", box)], name=stale.format(next=(i + 1) % 12))
+    parts = open_boxes(tmp_path)
+    assert all(lies_on_its_object(part, i) for part in parts.values() for i in range(len(part)))
+    assert sum(map(len, parts.values())) == len({path for part in parts.values() for path in part.paths}) == 12
+    count = 12 if "next" in stale else 11
+    assert f"{count} .xml named another image in <filename>, taken is that of their own name (first: " in capsys.readouterr().err
+
+
+def test_an_xml_of_a_number_goes_by_its_filename(tmp_path):
+    """Also where an image of that number lies in another folder."""
+    for i in range(8):
+        for folder in "ab":
+            image(tmp_path / folder / f"{folder}{i}.png")
+            xml(tmp_path / folder / f"{i}.xml", name=f"{folder}{i}.png")
+        image(tmp_path / "other" / f"{i}.png")
+    assert {path[:1] for path in open_boxes(tmp_path)[TRAIN].paths} == {"a", "b"}
+
+
+def test_two_xml_of_one_image_are_named(tmp_path):
+    for i in range(8):
+        image(tmp_path / f"{i}.png")
+        xml(tmp_path / f"{i}.xml")
+    xml(tmp_path / "copy.xml", name="3.png")
+    with pytest.raises(UserError, match=r"3\.xml and .*copy\.xml are both of the image .*3\.png"):
+        open_boxes(tmp_path)
+
+
 # --- YOLO --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -414,6 +458,54 @@ def test_polygons_of_yolo_become_their_boxes(tmp_path):
     assert lies_on_its_object(open_boxes(tmp_path)[TRAIN])
 
 
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize(("number", "each"), [(4, 2), (4, 3), (17, 3), (5, 2)])
+def test_key_points_of_yolo_follow_their_boxes(tmp_path, capsys, number, each, stated):
+    """The first four numbers are the box, as kpt_shape says, or as the points show that lie in it; a point that is not seen is 0, 0."""
+    points = [(0.61, 0.26), (0.89, 0.49), (0.9, 0.25), (0, 0), (0.7, 0.3)] * 4
+    line = "0 0.75 0.375 0.3 0.25 " + " ".join(f"{x} {y} 2" if each == 3 else f"{x} {y}" for x, y in points[:number])
+    for i in range(8):
+        image(tmp_path / "images" / f"{i}.jpg")
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / f"{i}.txt").write_text(line)
+    shape = f"kpt_shape: [{number}, {each}]\n" if stated else ""
+    (tmp_path / "data.yaml").write_text(f"train: images\nnames: [a]\n{shape}")
+    assert lies_on_its_object(open_boxes(tmp_path)[TRAIN])
+    assert (
+        f"the first four numbers of each label are its box, and the rest key points: {number} of {each} numbers" in capsys.readouterr().err
+    )
+    (tmp_path / "labels" / "3.txt").write_text(line + " 0.5")
+    if stated:
+        with pytest.raises(
+            UserError, match=rf"3\.txt, line 1: a class and {5 + number * each} numbers; .* as kpt_shape has {number} of {each}"
+        ):
+            open_boxes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "corners", ["0.6 0.25 0.9 0.25 0.9 0.5 0.6 0.5", "0.75 0.25 0.9 0.35 0.75 0.5 0.6 0.3", "0.6 0.5 0.9 0.5 0.9 0.25 0.6 0.25"]
+)
+def test_corners_of_polygons_are_no_key_points(tmp_path, capsys, corners):
+    """Where each object has as many corners, too."""
+    for i in range(8):
+        image(tmp_path / "images" / f"{i}.jpg")
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / f"{i}.txt").write_text(f"0 {corners}\n")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [a]")
+    assert lies_on_its_object(open_boxes(tmp_path)[TRAIN])
+    (tmp_path / "labels" / "3.txt").write_text("0 0.5 0.5 0.8 0.5 0.8 0.7 0.5 0.7")
+    open_boxes(tmp_path)
+    assert "key points" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shape", ["17", "[17]", "[17, 4]", "[0, 3]", "[many, 3]", "[[1], 2]", "{a: b}", f"[{'9' * 5000}, 3]"])
+def test_a_kpt_shape_that_is_none_is_named(tmp_path, shape):
+    image(tmp_path / "images" / "1.jpg")
+    (tmp_path / "data.yaml").write_text(f"train: images\nnames: [a]\nkpt_shape: {shape}")
+    with pytest.raises(UserError, match=r"data\.yaml: kpt_shape is .* it must be the number of key points and 2 or 3"):
+        open_boxes(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -446,7 +538,18 @@ def test_faults_of_yolo_annotations_are_named(tmp_path, line, words):
         ("train: nowhere\nnames: [a]", r"data\.yaml: nowhere is not there"),
         ("train: images\nnc: many", "names must be a list of different classes"),
         ("train: images\nnames: [a, a]", "names must be a list of different classes"),
-        ("train: images\nnames: {1: a, 2: b}", r"the numbers of its names are \[1, 2\]; they must be 0, 1, 2"),
+        ("train: images\nnames: {1: a, 2: b}", "the numbers of its names are 1, 2; they must be 0, 1, 2"),
+        ("train: images\nnames: {0: a, 00: b}", "the numbers of its names are 0, 00; they must be 0, 1, 2"),
+        (f"train: images\nnames: {{0: a, {'9' * 900}: b}}", "the numbers of its names are 0, 9+; they must be 0, 1, 2"),
+        ("train: images\nnames: [[a], b]", "names must be a list of different classes"),
+        ("train: images\nnames: {0: {a: b}}", "names must be a list of different classes"),
+        ("train: images\nnames: a", "names must be a list of different classes"),
+        (f"train: images\nnc: {'9' * 5000}", "names must be a list of different classes"),
+        (f"train: {'a' * 5000}\nnames: [a]", r"data\.yaml: a+ is not there"),
+        ("train: long.txt\nnames: [a]", r"long\.txt: its image a+ is not there"),
+        ("train: {a: images}\nval: images\nnames: [a]", r"data\.yaml: .* is not there"),
+        ("train: [[images]]\nnames: [a]", r"data\.yaml: \['images'\] is not there"),
+        ("train: [images\x00]\nnames: [a]", r"data\.yaml cannot be read"),
         ("train: list.txt\nnames: [a]", r"list\.txt: its image gone\.jpg is not there"),
         ("train: [images\nnames: [a]", r"data\.yaml cannot be read"),
         ("train: images\nval: nowhere\nnames: [a]", r"data\.yaml: nowhere is not there"),
@@ -457,6 +560,7 @@ def test_faults_of_a_description_of_yolo_are_named(tmp_path, text, words):
         image(tmp_path / "images" / f"{i}.jpg")
         yolo(tmp_path / "labels" / f"{i}.txt")
     (tmp_path / "list.txt").write_text("images/1.jpg\ngone.jpg\n")
+    (tmp_path / "long.txt").write_text("a" * 5000)
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(UserError, match=words):
         open_boxes(tmp_path)
@@ -481,6 +585,46 @@ def test_names_that_are_no_utf8_are_found(tmp_path):
     train = open_boxes(tmp_path)[TRAIN]
     assert lies_on_its_object(train)
     assert train.fingerprint
+
+
+def test_label_files_without_an_image_are_told(tmp_path, capsys):
+    for i in range(10):
+        image(tmp_path / "images" / f"{i}.jpg")
+        yolo(tmp_path / "labels" / f"{i}.txt")
+    (tmp_path / "labels" / "classes.txt").write_text("a")
+    (tmp_path / "list.txt").write_text("\n".join(f"images/{i}.jpg" for i in range(8)))
+    (tmp_path / "data.yaml").write_text("train: list.txt\nnames: [a]")
+    open_boxes(tmp_path)
+    assert "without an image" not in capsys.readouterr().err
+    (tmp_path / "images" / "9.jpg").unlink()
+    open_boxes(tmp_path)
+    assert f"1 label file without an image (first: {tmp_path / 'labels' / '9.txt'})" in capsys.readouterr().err
+
+
+def test_an_image_that_breaks_off_is_named(tmp_path):
+    for i in range(8):
+        image(tmp_path / "images" / f"{i}.png")
+        yolo(tmp_path / "labels" / f"{i}.txt")
+        whole = (tmp_path / "images" / f"{i}.png").read_bytes()
+        (tmp_path / "images" / f"{i}.png").write_bytes(whole[:120])
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [a]")
+    with pytest.raises(UserError, match=r"images.\d\.png"):
+        open_boxes(tmp_path)[TRAIN].read(0)
+    (tmp_path / "images" / "3.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"3\.txt: its image .*3\.png cannot be read"):
+        open_boxes(tmp_path)
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("utf-8", False), ("utf-8-sig", False), ("utf-16", False), ("cp1252", True)])
+def test_a_description_may_be_in_the_encodings_that_editors_write(tmp_path, capsys, encoding, said):
+    for i in range(8):
+        image(tmp_path / "bär" / "images" / f"{i}.jpg")
+        yolo(tmp_path / "bär" / "labels" / f"{i}.txt")
+    (tmp_path / "data.yaml").write_bytes("train: bär/images\nval: null\ntest: ~\npath:\nnames: [Bär]\n".encode(encoding))
+    train = open_boxes(tmp_path)[TRAIN]
+    assert list(train.classes) == ["Bär"]
+    assert lies_on_its_object(train)
+    assert ("data.yaml is not UTF-8, and read as Windows-1252" in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize(
@@ -519,6 +663,83 @@ def test_what_holds_no_boxes_is_said(tmp_path):
     (tmp_path / "config.yaml").write_text("a: 1")
     with pytest.raises(UserError, match="holds no boxes"):
         open_boxes(tmp_path)
+
+
+def parted(root, kind, lists):
+    """A set of ten images whose parts are lists: `lists` {part: numbers}."""
+    for i in range(10):
+        image(root / "images" / f"{i}.jpg")
+        yolo(root / "labels" / f"{i}.txt")
+        if kind == "voc":
+            xml(root / "images" / f"{i}.xml")
+    (root / "ImageSets").mkdir()
+    for part, ids in lists.items():
+        (root / f"{part}.txt").write_text("\n".join(f"images/{i}.jpg" for i in ids))
+        (root / "ImageSets" / f"{part}.txt").write_text("\n".join(map(str, ids)))
+        if kind == "coco":
+            coco(root / f"{part}.json", [f"{i}.jpg" for i in ids])
+    if kind == "yolo":
+        (root / "data.yaml").write_text("names: [a]\n" + "\n".join(f"{part}: {part}.txt" for part in lists))
+
+
+@pytest.mark.parametrize("kind", ["yolo", "coco", "voc"])
+@pytest.mark.parametrize(
+    ("train", "val", "test", "sizes", "words"),
+    [
+        (range(10), range(10), None, (7, 1, 2), "all images of train are in validation too: parts drawn anew from all"),
+        (range(4), range(10), range(4), (7, 1, 2), "all images of train are in test too: parts drawn anew from all"),
+        (range(4), range(10), range(3), (6, 1, 3), "all images of train are in validation or test too: validation drawn anew from both"),
+        (range(7), range(7), range(7, 10), (6, 1, 3), "all images of train are in validation or test too: validation drawn anew from both"),
+        (range(5), range(5, 7), range(5, 10), (4, 1, 5), "left out of it, as test has them too"),
+        (range(8), range(6, 10), None, (6, 4, 4), "2 of train left out of it, as validation has them too (first: "),
+        (range(7), range(7, 10), range(5, 8), (5, 2, 3), "2 of train left out of it, as validation or test has them too (first: "),
+        (range(7), range(7, 10), range(5, 8), (5, 2, 3), "1 of validation left out of it, as test has them too (first: "),
+        (range(6), range(6, 10), range(6, 10), (6, 4, 4), "test has the same images as validation; no test part: tested on validation"),
+        (range(5), range(5, 7), range(5, 10), (4, 1, 5), "2 of validation left out of it, as test has them too (first: "),
+    ],
+)  # fmt: skip
+def test_each_image_is_in_one_part(tmp_path, capsys, kind, train, val, test, sizes, words):
+    """Else what is tested on is trained on; and images are counted once."""
+    parted(tmp_path, kind, {"train": train, "val": val} | ({"test": test} if test else {}))
+    parts = open_boxes(tmp_path)
+    assert tuple(len(parts[name]) for name in (TRAIN, VALIDATION, TEST)) == sizes
+    places = [{part.root / path for path in part.paths} for part in (parts[TRAIN], parts[VALIDATION], parts[TEST])]
+    assert not places[0] & (places[1] | places[2])
+    assert places[1].isdisjoint(places[2]) or parts[TEST] is parts[VALIDATION]
+    said = capsys.readouterr().err
+    assert words in said
+    assert f": {len(set.union(*places))} images in train " in said
+
+
+def test_one_folder_for_two_parts_is_drawn_from_anew(tmp_path, capsys):
+    """As in coco8.yaml and coco128.yaml; and an image is one, however its path is written."""
+    for i in range(12):
+        image(tmp_path / "images" / f"{i}.jpg")
+        yolo(tmp_path / "labels" / f"{i}.txt")
+    (tmp_path / "more").symlink_to(tmp_path / "images")
+    (tmp_path / "data.yaml").write_text("train: images\nval: [more, ../x/images]\nnames: [a]".replace("x", tmp_path.name))
+    parts = open_boxes(tmp_path)
+    assert len({path for part in parts.values() for path in part.paths}) == 12
+    said = capsys.readouterr().err
+    assert "12 images in train 8 · validation 2 · test 2" in said
+    assert "12 images given twice in one part, and taken once" in said
+
+
+def test_a_picture_that_coco_lists_twice_is_named(tmp_path):
+    image(tmp_path / "0.jpg")
+    coco(tmp_path / "all.json", ["0.jpg", "0.jpg"])
+    with pytest.raises(UserError, match=r"all\.json lists the picture 0\.jpg 2 times"):
+        open_boxes(tmp_path)
+
+
+def test_commands_are_told_of_boxes_and_python_callers_are_not(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("twoviews.sources.boxes.tell", tell)
+    parted(tmp_path, "coco", {"train": range(6), "val": range(6, 10)})
+    open_boxes(tmp_path)
+    assert not capsys.readouterr().err
+    with command():
+        open_boxes(tmp_path)
+    assert capsys.readouterr().err.startswith("boxes as in COCO: 10 images")
 
 
 def test_real_boxes_of_voc(shared_data, capsys):

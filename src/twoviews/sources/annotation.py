@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -39,12 +40,48 @@ class Noted:
 
 @dataclasses.dataclass
 class Annotated:
-    """A set as its files have it: the images of each part (one part WHOLE where it has none), classes in their order, and what was left out."""
+    """A set as its files have it: the images of each part (one part WHOLE where it has none), classes in their order, what was left out, and `notes` on how it
+    was understood.
+    """
 
     kind: str
     parts: dict[str, list[Noted]]
     classes: list[str]
     left: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def apart(found: Annotated) -> Annotated:
+    """The set with each image in one part: those of test are not in the others, those of validation not in train; where nothing would be left of
+    train, parts are to be drawn anew (WHOLE, or no validation). `notes` say so.
+    """
+    parts: dict[str, dict[str, Noted]] = {part: {} for part in found.parts}
+    for part, listed in found.parts.items():
+        for noted in listed:
+            parts[part].setdefault(os.path.realpath(noted.image), noted)
+    twice = sum(map(len, found.parts.values())) - sum(map(len, parts.values()))
+    notes = [*found.notes, *([f"{twice:,} image{'s' if twice > 1 else ''} given twice in one part, and taken once"] if twice else [])]
+    train, validation, test = (parts.get(part, {}) for part in (TRAIN, VALIDATION, TEST))
+    if WHOLE in parts:
+        notes.append("parts drawn here, as the set has none")
+    elif train and not train.keys() - (test or validation).keys():
+        notes.append(f"all images of train are in {TEST if test else VALIDATION} too: parts drawn anew from all")
+        parts = {WHOLE: {**test, **validation, **train}}
+    elif train and not train.keys() - test.keys() - validation.keys():
+        notes.append("all images of train are in validation or test too: validation drawn anew from both")
+        parts = {TRAIN: {**validation, **train}, TEST: test}
+    if TEST in parts and parts.get(VALIDATION, {}).keys() == parts[TEST].keys():
+        notes.append("test has the same images as validation")
+        del parts[TEST]
+    for part, others in ((TRAIN, (VALIDATION, TEST)), (VALIDATION, (TEST,))):
+        both = [image for image in parts.get(part, ()) if any(image in parts.get(other, ()) for other in others)]
+        if both:
+            notes.append(
+                f"{len(both):,} of {part} left out of it, as {' or '.join(o for o in others if o in parts)} has them too (first: {both[0]})"
+            )
+            for image in both:
+                del parts[part][image]
+    return dataclasses.replace(found, parts={part: list(own.values()) for part, own in parts.items() if own}, notes=notes)
 
 
 # stored (x, y) → upright, by the EXIF orientation; w and h are the stored sides
@@ -70,7 +107,8 @@ def turned(boxes: NDArray[np.float64], orientation: int, width: float, height: f
 def place(noted: Noted, how: Reading) -> tuple[NDArray[np.float32], NDArray[np.bool_], Counter[str]]:
     """Boxes (k, 4) in the pixels of the upright image, which of them have an area, and what is to be counted. Raises UserError for what cannot be.
 
-    A stated size says which image the annotation means: the stored one, or the upright one. Where it says neither, the stored one is meant.
+    A stated size says which image the annotation means: the stored one, or the upright one. Where it says neither, the stored one is meant;
+    but shares of the sides are YOLO's, whose trainers turn images before they lay boxes into them.
     """
     try:
         found = info(noted.image, how)
@@ -83,7 +121,7 @@ def place(noted: Noted, how: Reading) -> tuple[NDArray[np.float32], NDArray[np.b
             f"{noted.where} states {stated[0]} x {stated[1]} pixels, the image {noted.image} has {upright[0]} x {upright[1]}: "
             "its boxes are of another image, or it was resized"
         )
-    as_shown = stated == upright != stored
+    as_shown = noted.shares or stated == upright != stored
     width, height = upright if as_shown else stored
     boxes = noted.boxes * np.array([width, height] * 2) if noted.shares else noted.boxes
     flat = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
@@ -91,7 +129,9 @@ def place(noted: Noted, how: Reading) -> tuple[NDArray[np.float32], NDArray[np.b
     flat |= (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])  # what lay in the slack alone
     counts = Counter({"flat": int(flat.sum()), "empty": int(flat.all())})
     if found.orientation in TURNS and len(boxes):
-        counts["as shown" if as_shown else "turned" if stated not in (None, upright) else "taken as stored"] += 1
+        counts[
+            "shares" if noted.shares else "as shown" if as_shown else "turned" if stated not in (None, upright) else "taken as stored"
+        ] += 1
     if not as_shown:
         boxes = turned(boxes, found.orientation, width, height)
     return boxes.astype(np.float32), ~flat, counts

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base import draws as rng
-from ..base.console import say, track
+from ..base.console import tell, track
 from ..base.errors import UserError
-from .annotation import TEST, TRAIN, VALIDATION, WHOLE, Annotated, Noted, place
+from .annotation import TEST, TRAIN, VALIDATION, WHOLE, Annotated, Noted, apart, place
 from .coco import coco, coco_files
 from .config import Reading
 from .decode import read_file
@@ -32,6 +32,7 @@ CLASSES = 5  # that the line has room for
 TURNED = {  # what place() counts → how it is told
     "turned": "{} turned by EXIF, and the boxes with them",
     "as shown": "{} turned by EXIF, and the boxes are those of the turned images, by their stated sizes",
+    "shares": "{} turned by EXIF, and the boxes are those of the turned images, as YOLO's are",
     "taken as stored": "{} turned by EXIF, and the boxes with them: no stated size says that they are of the turned images",
 }
 
@@ -73,11 +74,12 @@ class Boxes:
 
 
 def open_boxes(path: str | Path, channels: int = 3, seed: int = 0) -> dict[str, Boxes]:
-    """train, validation and test of a VOC folder, a COCO .json or a folder of them, or YOLO's data.yaml or its folder; one line says what was understood.
+    """train, validation and test of a VOC folder, a COCO .json or a folder of them, or YOLO's data.yaml or its folder; a command says what was understood, in
+    one line.
 
-    Parts are those of the set; without any, a keyed 70 / 15 / 15 %. Raises UserError for whatever is wrong, with the file.
+    Parts are those of the set, without the images of train that others have too; without any, a keyed 70 / 15 / 15 %. Raises UserError for whatever is wrong, with the file.
     """
-    found = _annotated(Path(path))
+    found = apart(_annotated(Path(path)))
     counts = Counter[str]()
     first: list[str] = []
     parts = {part: _boxes(noted, found.classes, channels, counts, first) for part, noted in found.parts.items()}
@@ -86,7 +88,7 @@ def open_boxes(path: str | Path, channels: int = 3, seed: int = 0) -> dict[str, 
     whole = parts.get(WHOLE)
     missing = [name for name in (VALIDATION, TEST) if name not in parts and whole is None]
     made = _split(whole, seed) if whole is not None else _complete(parts, seed)
-    say(_understood(found, made, whole is not None, missing, counts, first))
+    tell(_understood(found, made, missing, counts, first))
     return made
 
 
@@ -133,14 +135,14 @@ def _boxes(found: list[Noted], classes: list[str], channels: int, counts: Counte
     )
 
 
-def _understood(found: Annotated, parts: dict[str, Boxes], split: bool, missing: list[str], counts: Counter[str], first: list[str]) -> str:
+def _understood(found: Annotated, parts: dict[str, Boxes], missing: list[str], counts: Counter[str], first: list[str]) -> str:
     """« VOC: 364 images in train 205 · validation 87 · test 72, 3 classes (Platelets, RBC, WBC), 4,888 boxes; … »."""
     own = {name: parts[name] for name in (TRAIN, VALIDATION, TEST) if name != TEST or parts[TEST] is not parts[VALIDATION]}
     images, boxes = (sum(len(b) for b in own.values()), sum(len(labels) for b in own.values() for labels in b.labels))
     some = shown(found.classes[:CLASSES], len(found.classes))
     text = f"boxes as in {found.kind}: {_count(images, 'image')} in {' · '.join(f'{name} {len(b):,}' for name, b in own.items())}"
     text += f", {_count(len(found.classes), 'class', 'es')} ({some}), {_count(boxes, 'box', 'es')}"
-    notes = ["parts drawn here, as the set has none"] if split else []
+    notes = [*found.notes]
     notes += ["validation drawn from train"] if VALIDATION in missing else []
     notes += ["no test part: tested on validation, by which nothing is chosen"] if TEST in missing else []
     notes += [f"{_count(counts['empty'], 'image')} without a box"] if counts["empty"] else []

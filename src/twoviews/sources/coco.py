@@ -45,6 +45,8 @@ def coco(root: Path, files: list[Path], beside: Sequence[Path] = ()) -> Annotate
     for file, part in sorted(parts.items(), key=lambda item: ORDER.index(item[1])):
         try:
             found[part] = _read(file, taken[file], counts, classes)
+        except UserError:
+            raise  # a ValueError too, and says what it is
         except DAMAGE as error:
             raise UserError(f"{file} is no COCO annotation: {type(error).__name__} {error}") from error
     left += [f"{counts['crowd']:,} crowd{'s' if counts['crowd'] > 1 else ''}"] if counts["crowd"] else []
@@ -114,6 +116,12 @@ def _read(file: Path, data: Any, counts: Counter[str], classes: dict[str, None])
         names[image].append(categories[category])
     if not any(names.values()):
         raise UserError(f"{file} has no boxes")
+    named = Counter(str(image["file_name"]) for image in images.values())
+    twice = next((name for name, count in named.items() if count > 1), None)
+    if twice is not None:
+        raise UserError(
+            f"{file} lists the picture {twice} {named[twice]} times, under different ids: join them, as its boxes are those of all"
+        )
     paths = _images(file, [str(image["file_name"]) for image in images.values()])
     return [
         Noted(

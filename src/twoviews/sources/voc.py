@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from itertools import takewhile
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
@@ -33,6 +33,11 @@ def voc(root: Path, names: list[str]) -> Annotated:
     images = _Images(root)
     read = {name: _read(root, name, images) for name in names}
     found = {name: noted for name, noted in read.items() if noted is not None}
+    claimed: dict[Path, str] = {}
+    for noted in found.values():
+        other = claimed.setdefault(noted.image, noted.where)
+        if other != noted.where:
+            raise UserError(f"{other} and {noted.where} are both of the image {noted.image}: take one away, or mend its <filename>")
     classes = sorted({label for noted in found.values() for label in noted.names})
     if not classes:
         folder = root / "Annotations"
@@ -42,7 +47,11 @@ def voc(root: Path, names: list[str]) -> Annotated:
     without = len(images.all) - len({str(noted.image) for noted in found.values()})
     left += [f"{without:,} images without an annotation"] if without > 0 else []
     left += [f"{len(read) - len(found):,} .xml that are no annotations"] if len(found) < len(read) else []
-    return Annotated("VOC", parts, classes, left)
+    stale = len(images.stale)
+    notes = (
+        [f"{stale:,} .xml named another image in <filename>, taken is that of their own name (first: {images.stale[0]})"] if stale else []
+    )
+    return Annotated("VOC", parts, classes, left, notes)
 
 
 class _Images:
@@ -50,6 +59,7 @@ class _Images:
 
     def __init__(self, root: Path):
         self.root, self.all = root, find(root).names
+        self.stale: list[str] = []  # what names another image than its own
         self._by: dict[str, list[str]] = defaultdict(list)
         for path in self.all:
             name = path.rpartition("/")[2]
@@ -57,16 +67,25 @@ class _Images:
             self._by[name.rpartition(".")[0] or name].append(path)
 
     def of(self, annotation: str, name: str) -> Path:
-        """The image of an annotation: by the name that it gives, with or without an ending, else by its own."""
+        """The image of an annotation: by the name that it gives, with or without an ending, and by its own. Where these are two images, its own is
+        taken if it is as near: images are renamed with their .xml, and what is in it stays.
+        """
         own = Path(annotation).stem
         given = PureWindowsPath(name).name  # whole paths of the machine where it was written, of any kind
-        part = _part(annotation)
-        for key in (given, given.rpartition(".")[0], own):
-            near = [path for path in self._by.get(key, ()) if part is None or _part(path) in (part, None)]
-            if near:
-                return self.root / max(near, key=lambda path: _together(path, annotation))
+        by_given, by_own = self._near(annotation, given) or self._near(annotation, given.rpartition(".")[0]), self._near(annotation, own)
+        if by_given and by_own and PurePosixPath(by_given).stem != own and _together(by_own, annotation) >= _together(by_given, annotation):
+            self.stale.append(f"{annotation} names {given}")
+            return self.root / by_own
+        if by_given or by_own:
+            return self.root / (by_given or by_own or "")
         folder = next((self.root / sub for sub in ("JPEGImages", "images") if (self.root / sub).is_dir()), self.root)
         raise UserError(f"{self.root / annotation}: its picture {name or own} is not in {folder}")
+
+    def _near(self, annotation: str, key: str) -> str | None:
+        """Of the images of a name or stem, the one nearest to an annotation, and of no other part."""
+        part = _part(annotation)
+        near = [path for path in self._by.get(key, ()) if part is None or _part(path) in (part, None)]
+        return max(near, key=lambda path: _together(path, annotation), default=None)
 
 
 def _together(a: str, b: str) -> int:
@@ -95,6 +114,8 @@ def _read(root: Path, name: str, images: _Images) -> Noted | None:
                 raise UserError(f"{file}: an object has no name or no bndbox")
             labels.append(label)
             boxes.append([float(box.findtext(k, "nan")) for k in ("xmin", "ymin", "xmax", "ymax")])
+    except UserError:
+        raise  # a ValueError too, and says what it is
     except (ElementTree.ParseError, *DAMAGE) as error:
         raise UserError(f"{file} is no VOC annotation: {error}") from error
     values = np.array(boxes, np.float64).reshape(-1, 4) - [1, 1, 0, 0]
