@@ -222,3 +222,34 @@ def test_every_method_chooses_among_equal_vectors(h, method, recwarn):
     assert not recwarn.list
     with pytest.raises(tv.UserError, match="there are 0 pictures"):
         choose(h[:1], 1, method, np.array([0]))
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """16-bit images of several sizes, of few values each: how they are read decides their vectors."""
+    folder = tmp_path_factory.mktemp("deep") / "u16"
+    folder.mkdir()
+    g = np.random.default_rng(0)
+    for n in range(6):
+        low, high = sorted(g.integers(0, 65536, 2).tolist())
+        Image.fromarray(g.integers(low, high + 300, (40, 41 + n)).clip(0, 65535).astype(np.uint16)).save(folder / f"{n}.png")
+    return folder
+
+
+@pytest.mark.parametrize("target", ["v.parquet", "v", "v.npz", "lance"])
+@pytest.mark.parametrize("fed", [{"range": "data"}, {"size": 48}, {"range": "0:70000", "size": 24}, {}])
+def test_a_query_is_fed_as_the_vectors_were_and_other_settings_are_refused(net, deep, tmp_path, target, fed):
+    if target == "lance":
+        pytest.importorskip("lancedb")
+    out = f"lance:{tmp_path / 'table'}" if target == "lance" else str(tmp_path / target)
+    tv.embed(net / "net.safetensors", deep, out, **fed, **OPTIONS)
+    files = sorted(deep.iterdir())
+    for options in ({}, fed):
+        found = tv.search(net / "net.safetensors", out, files, k=1, **options, **OPTIONS)
+        assert [found.vectors.paths[row] for row in found.rows[:, 0].tolist()] == [file.name for file in files]
+        assert found.scores.min() > 1 - 1e-5
+    for other, words in (({"range": "7:70"}, "range"), ({"size": 40}, "size 40")):
+        with pytest.raises(tv.UserError, match=f"here they are fed at.*{words}"):
+            tv.search(net / "net.safetensors", out, files[:1], **other, **OPTIONS)
+        with pytest.raises(tv.UserError, match="here they are fed at"):
+            tv.duplicates(net / "net.safetensors", out, **other, **OPTIONS)

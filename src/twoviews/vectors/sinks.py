@@ -168,16 +168,37 @@ def read(spec: str | Path) -> Vectors:
         raise UserError(f"{spec} cannot be read as vectors: {error}") from error
 
 
+def provenance(spec: str | Path) -> dict[str, Any]:
+    """What is known of the vectors of any sink, without reading them all. Raises UserError for what `twoviews embed` did not write."""
+    spec, path = str(spec), Path(spec)
+    if path.suffix == ".npz" and not spec.startswith(LANCE):
+        return _from_npz(path).about
+    if spec.startswith(LANCE):
+        schema = open_table(spec).schema
+    else:
+        file = min(path.glob("part-*.parquet")) if path.is_dir() else path
+        try:
+            schema = pq.read_schema(reachable(file))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(f"{spec} cannot be read as vectors: {error}") from error
+    return _about(schema, spec)
+
+
+def _about(schema: pa.Schema, spec: str) -> dict[str, Any]:
+    about = (schema.metadata or {}).get(KEY)
+    if about is None or "vector" not in schema.names:
+        raise UserError(
+            f"{spec} was not written by twoviews embed: it has no provenance and no column vector; it has {', '.join(schema.names)}"
+        )
+    return json.loads(about)
+
+
 def from_table(table: pa.Table, spec: str) -> Vectors:
     """Vectors from an Arrow table with our columns and provenance."""
-    about = (table.schema.metadata or {}).get(KEY)
-    if about is None or "vector" not in table.column_names:
-        raise UserError(
-            f"{spec} was not written by twoviews embed: it has no provenance and no column vector; it has {', '.join(table.column_names)}"
-        )
+    about = _about(table.schema, spec)
     table = table.sort_by("id")
     texts = [table.column(name).to_pylist() for name in ("path", "split", "label")]
-    return Vectors(torch.from_numpy(matrix(table).copy()), texts[0], texts[1], texts[2], json.loads(about), table.column("id").to_numpy())
+    return Vectors(torch.from_numpy(matrix(table).copy()), texts[0], texts[1], texts[2], about, table.column("id").to_numpy())
 
 
 def _from_npz(path: Path) -> Vectors:

@@ -24,7 +24,7 @@ from ..nets.classifier import load_head
 from ..nets.encoder import fingerprint
 from ..nets.trial import place
 from ..probes.features import evaluation_batches
-from ..sources.config import READ
+from ..sources.config import AUTO, READ
 from ..sources.decode import read_file
 from ..sources.errors import Unreadable
 from ..sources.loader import Lost
@@ -54,6 +54,16 @@ class Embedder:
             net = nn.Sequential(net, load_head(self.subject.folder, self.subject.encoder.num_features))
         self.net = place(net.eval(), self.device)
 
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How images are made the encoder's input."""
+        return {name: getattr(self.spec, name) for name in ("size", "channels", "resize")}
+
+    @property
+    def range(self) -> str:
+        """What becomes 0 to 255 of values with more than 8 bits."""
+        return self.config.reading(self.spec.channels, self.spec.range).range
+
     @torch.inference_mode()
     def __call__(self, views: Tensor) -> Tensor:
         """(n, C, S, S) → (n, d) float32 on the host."""
@@ -79,13 +89,13 @@ class Embedder:
             **self.subject.describe(),
             "weights_sha256": self.hash,
             "layer": self.config.layer,
-            "preprocessing": {k: getattr(self.spec, k) for k in ("size", "channels", "resize")},
+            "preprocessing": self.preprocessing,
             "images": {
                 "spec": str(Path(pictures.spec).resolve()) if Path(pictures.spec).exists() else pictures.spec,
                 "fingerprints": {name: part.fingerprint for name, part in pictures.splits.items()},
                 "count": sum(map(len, pictures.splits.values())),
             },
-            "reading": {name: getattr(self.config, name) for name in READ} | {"range": self.config.reading(3, self.spec.range).range},
+            "reading": {name: getattr(self.config, name) for name in READ} | {"range": self.range},
             "versions": versions(),
         }
 
@@ -172,22 +182,45 @@ def _split(embedder: Embedder, source: ImageSource, name: str, first: int, parts
 def vectors_of(embedder: Embedder, images: str | Path | ImageSource) -> Vectors:
     """Vectors of a SPEC: read where it names vectors, else made, and kept in the RUN, if there is one, for the next time.
 
-    Raises UserError for vectors of another encoder or layer.
+    Raises UserError for vectors of another encoder or layer, or of images that were read otherwise.
     """
-    spec, layer = str(images), embedder.config.layer
+    spec = str(images)
     if not isinstance(images, ImageSource) and sinks.is_vectors(spec):
         found = sinks.read(spec)
-        if found.about["weights_sha256"] != embedder.hash or found.about["layer"] != layer:
-            raise UserError(
-                f"{spec} holds vectors of another encoder: {found.about['encoder']}, layer {found.about['layer']}, weights {found.about['weights_sha256'][:8]}; "
-                f"{embedder.subject.text}, layer {layer}, has {embedder.hash[:8]}. Embed the pictures again"
-            )
+        _refuse_others(found, spec, embedder)
         return _some(found, spec)
     pictures = opened(images, embedder)
     with tempfile.TemporaryDirectory() as passing:
         target = kept(embedder, pictures) or Path(passing) / "vectors"
         write(embedder, pictures, str(target))
         return _some(dataclasses.replace(sinks.read(str(target)), pictures=pictures), spec)
+
+
+def fed(encoder: str | Path | nn.Module, images: str | Path | ImageSource, config: EmbedConfig) -> Embedder:
+    """The encoder for images or vectors; where it is for vectors, it is fed as those were, in what `config` leaves open (size, range)."""
+    if not isinstance(images, ImageSource) and sinks.is_vectors(str(images)):
+        about = sinks.provenance(images)
+        config = dataclasses.replace(
+            config,
+            size=config.size or about["preprocessing"]["size"],
+            range=about.get("reading", {}).get("range", AUTO) if config.range == AUTO else config.range,
+        )
+    return Embedder(encoder, config)
+
+
+def _refuse_others(found: Vectors, spec: str, embedder: Embedder) -> None:
+    """Raises UserError for stored vectors of another encoder or layer, or of images that were read otherwise than this encoder reads them."""
+    about, layer = found.about, embedder.config.layer
+    if about["weights_sha256"] != embedder.hash or about["layer"] != layer:
+        raise UserError(
+            f"{spec} holds vectors of another encoder: {about['encoder']}, layer {about['layer']}, weights {about['weights_sha256'][:8]}; "
+            f"{embedder.subject.text}, layer {layer}, has {embedder.hash[:8]}. Embed the pictures again"
+        )
+    own = embedder.preprocessing | {"range": embedder.range}
+    theirs = about["preprocessing"] | {"range": about.get("reading", {}).get("range", own["range"])}
+    if other := [name for name in own if theirs.get(name, own[name]) != own[name]]:
+        had, has = (", ".join(f"{name} {value[name]}" for name in other) for value in (theirs, own))
+        raise UserError(f"{spec} holds vectors of images fed at {had}, and here they are fed at {has}: leave that out, or embed them again")
 
 
 def _some(vectors: Vectors, spec: str) -> Vectors:
