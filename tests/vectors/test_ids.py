@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -253,3 +255,48 @@ def test_a_query_is_fed_as_the_vectors_were_and_other_settings_are_refused(net, 
             tv.search(net / "net.safetensors", out, files[:1], **other, **OPTIONS)
         with pytest.raises(tv.UserError, match="here they are fed at"):
             tv.duplicates(net / "net.safetensors", out, **other, **OPTIONS)
+
+
+def swapped(a, b):
+    """Two files of one length with each other's bytes."""
+    one, two = a.read_bytes(), b.read_bytes()
+    assert len(one) == len(two)
+    a.write_bytes(two)
+    b.write_bytes(one)
+
+
+def moved(a, b):
+    """The same by moving, which keeps their times."""
+    for file in (a, b):
+        os.utime(file, (1e9, 1e9))
+    a.rename(a.with_name("aside"))
+    b.rename(a)
+    a.with_name("aside").rename(b)
+
+
+@pytest.mark.parametrize("kind", [".bmp", ".tif", ".npy"])
+@pytest.mark.parametrize("swap", [swapped, moved])
+def test_files_that_changed_in_place_get_new_vectors(tmp_path, capsys, kind, swap):
+    """Whatever their lengths; a RUN of them goes on all the same, and vectors of before are told of."""
+    run, folder = tmp_path / "run", tmp_path / "images"
+    run.mkdir()
+    folder.mkdir()
+    (run / "config.json").write_text("{}")
+    save_encoder(run / "encoder.safetensors", encoder("convnet", size=32, seed=1), {})
+    for n in range(4):
+        array = np.random.default_rng(n).integers(0, 256, (36, 40, 3) if n % 2 else (40, 36, 3), dtype=np.uint8)
+        np.save(folder / f"{n}.npy", array) if kind == ".npy" else Image.fromarray(array).save(folder / f"{n}{kind}")
+    tv.embed(run, folder, tmp_path / "v.parquet", **OPTIONS)
+    options = {**OPTIONS, "k": 1}
+    before = tv.images(str(folder)).fingerprint
+    first, query = folder / f"0{kind}", tmp_path / f"query{kind}"
+    query.write_bytes(first.read_bytes())
+    nearest = [tv.search(run, folder, [query], **options).as_json()["queries"][0]["neighbours"][0]["path"]]
+    swap(first, folder / f"1{kind}")
+    nearest.append(tv.search(run, folder, [query], **options).as_json()["queries"][0]["neighbours"][0]["path"])
+    assert nearest == [first.name, f"1{kind}"]
+    assert len(list((run / "vectors").iterdir())) == 1, "vectors of files as they were before are of no use"
+    assert tv.images(str(folder)).fingerprint == before
+    capsys.readouterr()
+    Album(tv.read_vectors(str(tmp_path / "v.parquet"))).cell(0)
+    assert "written anew or moved since the vectors were made" in capsys.readouterr().err.replace("\n", " ")

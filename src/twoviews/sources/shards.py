@@ -136,6 +136,9 @@ class Shards(Encoded):
         text = "\0".join(f"{shard.url.rsplit('/', 1)[-1]}\0{shard.count}\0{shard.digest}" for shard in self.shards)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def behind(self) -> list[str]:
+        return [shard.url for shard in self.shards]
+
     @property
     def labels(self) -> NDArray[np.int64] | None:  # type: ignore[override]
         """Of all shards: their indexes are read for it, and only for it."""

@@ -12,12 +12,14 @@ import jinja2
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..base.console import say
 from ..base.errors import UserError
 from ..base.files import write_json, write_text, write_whole
 from ..base.names import one_line, path_of
 from ..sources.config import ReadConfig, Reading
 from ..sources.decode import read_file
 from ..sources.errors import Unreadable
+from ..sources.source import state
 from ..sources.spec import open_pictures
 from ..training.sheet import CELL, to_pil
 from ..views.pipeline import as_float
@@ -103,6 +105,11 @@ class Album:
             if {name: part.fingerprint for name, part in self.pictures.splits.items()} != v.about["images"]["fingerprints"]:
                 raise UserError(
                     f"the pictures of {v.about['images']['spec']} are others than those the vectors were made of: embed them again"
+                )
+            if v.about["images"].get("states") not in (None, {name: state(part) for name, part in self.pictures.splits.items()}):
+                say(
+                    f"files of {v.about['images']['spec']} were written anew or moved since the vectors were made: where they show something else "
+                    "now, embed them again"
                 )
         split = v.splits[row]
         return as_float(self.pictures.splits[split].read(int(v.ids[row]) - self.pictures.first(split)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -28,7 +29,7 @@ from ..sources.config import AUTO, READ
 from ..sources.decode import read_file
 from ..sources.errors import Unreadable
 from ..sources.loader import Lost
-from ..sources.source import ImageSource
+from ..sources.source import ImageSource, state
 from ..sources.spec import Pictures
 from ..training.run import versions
 from ..views.evaluation import evaluation_view
@@ -93,6 +94,7 @@ class Embedder:
             "images": {
                 "spec": str(Path(pictures.spec).resolve()) if Path(pictures.spec).exists() else pictures.spec,
                 "fingerprints": {name: part.fingerprint for name, part in pictures.splits.items()},
+                "states": {name: state(part) for name, part in pictures.splits.items()},
                 "count": sum(map(len, pictures.splits.values())),
             },
             "reading": {name: getattr(self.config, name) for name in READ} | {"range": self.range},
@@ -231,9 +233,14 @@ def _some(vectors: Vectors, spec: str) -> Vectors:
 
 
 def kept(embedder: Embedder, pictures: Pictures) -> Path | None:
-    """Where a RUN keeps the vectors of these pictures: a folder for each state of encoder and pictures."""
+    """Where a RUN keeps the vectors of these pictures: a folder for each state of encoder and pictures. Those of an earlier state of them go."""
     if embedder.subject.folder is None:
         return None
     prints = "-".join(part.fingerprint.split("[")[0][:8] for part in pictures.splits.values())
+    now = hashlib.sha256("".join(map(state, pictures.splits.values())).encode()).hexdigest()[:8]
     name = f"{slug(Path(name_of(pictures.spec)).stem)}-{embedder.config.layer}{embedder.spec.size}-{embedder.hash[:8]}-{prints}"
-    return embedder.subject.folder / "vectors" / name
+    folder = embedder.subject.folder / "vectors"
+    for other in folder.glob(f"{name}-*"):
+        if other.name != f"{name}-{now}":
+            shutil.rmtree(other, ignore_errors=True)
+    return folder / f"{name}-{now}"
