@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 import twoviews as tv
+from twoviews.base.files import read_json
 from twoviews.nets.encoder import encoder, save_encoder
 from twoviews.pages.config import ServeConfig
 from twoviews.pages.explore import Explorer
@@ -26,6 +27,8 @@ from twoviews.vectors.duplicates import centred, groups_of
 from twoviews.vectors.select import METHODS, choose
 from twoviews.vectors.show import Album
 from twoviews.views.pipeline import as_float
+
+from ..conftest import twoviews
 
 NAMES = [f"{part}/{'ab'[n > 4]}/{n:02}.png" for part, count in (("train", 9), ("test", 7)) for n in range(count)]
 OPTIONS = {"device": "cpu", "workers": 0, "check": "none"}
@@ -300,3 +303,40 @@ def test_files_that_changed_in_place_get_new_vectors(tmp_path, capsys, kind, swa
     capsys.readouterr()
     Album(tv.read_vectors(str(tmp_path / "v.parquet"))).cell(0)
     assert "written anew or moved since the vectors were made" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_embed_counts_vectors_and_not_images_that_have_none(net, tmp_path, monkeypatch, target):
+    if target == "lance":
+        pytest.importorskip("lancedb")
+    monkeypatch.chdir(tmp_path)
+    folder = folder_without(net, tmp_path, (1, 12))
+    out = "lance:table" if target == "lance" else target
+    line = [
+        "embed",
+        net / "net.safetensors",
+        folder,
+        "--out",
+        out,
+        "--json",
+        "e.json",
+        "--check",
+        "none",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+    ]
+    done = twoviews(*line)
+    assert done.returncode == 0
+    assert f"14 vectors of 16 images, in {out}; 2 could not be read" in done.stderr
+    about = read_json(tmp_path / "e.json")
+    assert (about["vectors"], about["images"]["count"], len(tv.read_vectors(out))) == (14, 16, 14)
+    for name in NAMES:
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    line[4] = out.replace("table", "none").replace("folder", "none").replace("v.", "none.")
+    (tmp_path / "e.json").unlink()
+    done = twoviews(*line)
+    assert done.returncode in (1, 2), done.stderr
+    assert "none of its 16 images could be read" in done.stderr
+    assert not [path.name for path in tmp_path.iterdir() if "none" in path.name or path.name == "e.json"]

@@ -227,7 +227,7 @@ def open_table(spec: str) -> Any:
 
 def connect(spec: str) -> Any:
     """The LanceDB database of `lance:DIR`; DIR may also be an object store's address. Raises UserError where lancedb is missing."""
-    os.environ.setdefault("LANCE_LOG", "error")  # it tells each user that a new table is new
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it tells each user that a new table is new
     try:
         import lancedb
     except ImportError as error:

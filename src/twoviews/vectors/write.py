@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import autocast
 from ..base.errors import RunError, UserError
-from ..base.names import name_of
+from ..base.names import name_of, reachable
 from ..base.settings import options_of
 from ..base.work import slug, working
 from ..evaluate.subjects import named, pictures_for, where, workers_for
@@ -103,10 +104,10 @@ class Embedder:
 
 
 def embed(encoder: str | Path | nn.Module, images: str | Path | ImageSource, out: str | Path, **options: Any) -> dict[str, Any]:
-    """Write the vectors of all pictures of a SPEC to `out`, which `read_vectors`, `search` and the others take; returns their provenance.
+    """Write the vectors of all pictures of a SPEC to `out`, which `read_vectors`, `search` and the others take; returns their provenance, with how many `vectors` were written: images that cannot be read have none.
 
     `out`: a folder (Parquet parts), FILE.parquet, FILE.npz, or `lance:DIR`. `options` are fields of EmbedConfig. The same call goes on where
-    it was killed. Raises UserError for what can be mended before.
+    it was killed. Raises UserError for what can be mended before, RunError where no image can be read.
     """
     config = options_of(EmbedConfig, options)
     refuse_target(str(out))
@@ -155,11 +156,21 @@ def write(embedder: Embedder, pictures: Pictures, out: str) -> dict[str, Any]:
         skipped = pictures.skipped
         if skipped:
             say(f"{len(skipped)} files could not be read and have no vector; the first: {skipped[0][0]}: {skipped[0][1]}")
+        count = sum(pq.read_metadata(reachable(file)).num_rows for file in files)
+        if not count:
+            _refuse_empty(pictures, folder)
         if folder != whole:
             processes.first(lambda: sinks.merge(files, out))
     if folder != whole:
         processes.first(lambda: shutil.rmtree(folder, ignore_errors=True))
-    return about
+    return {**about, "vectors": count}
+
+
+def _refuse_empty(pictures: Pictures, folder: Path) -> None:
+    """Raises RunError where no image could be read, and takes the folder of empty parts away."""
+    processes.largest([0.0])  # all have counted
+    processes.first(lambda: shutil.rmtree(folder, ignore_errors=True))
+    raise RunError(f"{pictures.spec} has no vectors: none of its {sum(map(len, pictures.splits.values())):,} images could be read")
 
 
 def _split(embedder: Embedder, source: ImageSource, name: str, first: int, parts: list[tuple[Path, int]], about: dict[str, Any]) -> None:
