@@ -418,3 +418,46 @@ def test_a_real_process_takes_bytes_and_prints_what_an_ascii_terminal_can_show(l
     assert done.returncode == 0, done.stderr
     assert b"run[x]B\\xe4r" in done.stdout
     assert read_json(tmp_path / "r\udce4.json")[0]["run"] == "run[x]B\\xe4r"
+
+
+LISTED = {
+    "list.csv": "path,label\n0.png,a\n",
+    "list.CSV": "path,label\n0.png,a\n",
+    "semi.tsv": "label\tpath\na\t0.png\n",
+    "quoted.csv": 'label;path\na;"0.png"\n',
+    "list.jsonl": '{"path": "0.png"}\n',
+    "classes.csv": "path\na/1.png\nb/2.png\n",
+    "windows.csv": "path\na\\1.png\nb\\2.png\n",
+    "bom.csv": "\ufeffpath\n0.png\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize("where", [".", "a", ".."])
+def test_default_places_never_lie_among_the_images_of_a_list(tmp_path, monkeypatch, name, where):
+    """Wherever the list lies and whatever form it has; beside a folder that holds all its images there is room."""
+    photos = tmp_path / "home" / "photos"
+    for file in ("0.png", "a/1.png", "b/2.png"):
+        (photos / file).parent.mkdir(parents=True, exist_ok=True)
+        (photos / file).write_bytes(b"x")
+    (photos / name).write_text(LISTED[name], encoding="utf-8")
+    monkeypatch.chdir(photos / where)
+    spec = os.path.relpath(photos / name)
+    if where == "..":
+        assert default_out(spec, "runs/x") == Path("runs/x")
+        return
+    with pytest.raises(UserError, match=r"inside the folder of images.*give --out"):
+        default_out(spec, "runs/x")
+
+
+def test_a_list_beside_the_folder_of_its_images_leaves_room(tmp_path, monkeypatch):
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    for file in ("a/1.png", "2.png"):
+        (tmp_path / "images" / file).write_bytes(b"x")
+    (tmp_path / "list.csv").write_text("path\nimages/a/1.png\nimages/2.png\n", encoding="utf-8")
+    (tmp_path / "elsewhere.csv").write_text("path\nnot/there.png\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert default_out("list.csv", "runs/x") == default_out("elsewhere.csv", "runs/x") == Path("runs/x")
+    monkeypatch.chdir(tmp_path / "images")
+    with pytest.raises(UserError, match="give --out"):
+        default_out("../list.csv", "views.png")

@@ -104,7 +104,9 @@ class Embedder:
 
 
 def embed(encoder: str | Path | nn.Module, images: str | Path | ImageSource, out: str | Path, **options: Any) -> dict[str, Any]:
-    """Write the vectors of all pictures of a SPEC to `out`, which `read_vectors`, `search` and the others take; returns their provenance, with how many `vectors` were written: images that cannot be read have none.
+    """Write the vectors of all pictures of a SPEC to `out`, which `read_vectors`, `search` and the others take; returns their provenance.
+
+    It says how many `vectors` were written: images that cannot be read have none.
 
     `out`: a folder (Parquet parts), FILE.parquet, FILE.npz, or `lance:DIR`. `options` are fields of EmbedConfig. The same call goes on where
     it was killed. Raises UserError for what can be mended before, RunError where no image can be read.
