@@ -461,3 +461,41 @@ def test_a_list_beside_the_folder_of_its_images_leaves_room(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path / "images")
     with pytest.raises(UserError, match="give --out"):
         default_out("../list.csv", "views.png")
+
+
+def test_a_path_that_stands_for_several_images_means_all_of_them(tmp_path):
+    """As in a Parquet file whose rows name one path four times; a file name alone that occurs in several folders is still asked about."""
+    names = ["a/x.png", "a/x.png", "b/y.png", "a/x.png", "b/x.png"]
+    (tmp_path / "list.txt").write_text("a/x.png\ny.png\ntrain: b/x.png\n")
+    assert listed(tmp_path / "list.txt", names, [f"train: {name}" for name in names]).tolist() == [0, 1, 2, 3, 4]
+    (tmp_path / "list.txt").write_text("x.png\n")
+    assert listed(tmp_path / "list.txt", names[:2]).tolist() == [0, 1]
+    with pytest.raises(UserError, match="matches several pictures: give its path as in 'a/x.png'"):
+        listed(tmp_path / "list.txt", names)
+
+
+def test_draws_that_are_alike_have_the_interval_of_their_test_images():
+    """Not one of no width: that five draws of the same labels agree says nothing of the figure."""
+    for value in (0.0, 0.5, 1.0):
+        for one_split in (True, False):
+            several, one = summary([value] * 5, 2, one_split), summary([value], 2, True)
+            assert (several["low"], several["high"]) == (one["low"], one["high"])
+            assert several["high"] - several["low"] > 0.5
+            assert several["interval"] == "Wilson, 2 test pictures; all 5 draws are alike"
+    assert summary([0.5, 1.0], 2, True)["interval"] == "Student t over 2 draws"
+
+
+@pytest.mark.parametrize("name", [LATIN, "line\nbreak", "[/red] %"])
+def test_shards_of_any_bytes_are_written_and_read(tmp_path, monkeypatch, name):
+    for n in range(4):
+        (tmp_path / "set" / "ab"[n % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 36 + n), (60 * n, 0, 0)).save(tmp_path / "set" / "ab"[n % 2] / f"{n}.png")
+    monkeypatch.chdir(tmp_path)
+    assert main(["shard", "set", "--out", name, "--json", "s.json"]) == 0
+    for spec in (f"shards:{name}", f"shards:{utf8(name)}", f"shards:{name}/*.tar"):
+        source = tv.images(spec)
+        assert (len(source), list(source.classes)) == (4, ["a", "b"])
+    (tmp_path / name / "all-000000.tar").rename(tmp_path / f"{name}.tar")
+    assert len(tv.images(f"shards:{name}.tar")) == 4
+    assert tv.images(f"shards:{name}.tar").fingerprint
+    all_text_is_whole(tmp_path)

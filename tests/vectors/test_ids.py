@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -117,7 +120,7 @@ def test_images_beside_names_are_those_of_the_names(net, tmp_path, gone):
             picture = as_float(read_file(images / split / path, Reading()))
             assert torch.equal(album.picture(row), picture)
             cell = album.cell(int(vectors.ids[row]))
-            assert cell.lines[0] == path
+            assert cell.lines[0] == f"{split}: {path}"
             assert cell.picture.tobytes() == to_pil(picture).tobytes()
             assert explorer.near(row, 1)[0][0] != row
     with pytest.raises(KeyError):
@@ -340,3 +343,42 @@ def test_embed_counts_vectors_and_not_images_that_have_none(net, tmp_path, monke
     assert done.returncode in (1, 2), done.stderr
     assert "none of its 16 images could be read" in done.stderr
     assert not [path.name for path in tmp_path.iterdir() if "none" in path.name or path.name == "e.json"]
+
+
+def test_names_tell_the_parts_apart_in_lines_captions_and_pages(net, tmp_path, monkeypatch):
+    """The same path in several parts: what is printed says which, and select's lines are found again by it."""
+    monkeypatch.chdir(tmp_path)
+    for n, part in enumerate(("train", "train", "test", "test")):
+        file = tmp_path / "images" / part / "ab"[n % 2] / "1.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes((net / "images" / NAMES[n % 2]).read_bytes())
+    tail = ("--workers", "0", "--device", "cpu")
+    encoder_ = net / "net.safetensors"
+    query = tmp_path / "images" / "test" / "a" / "1.png"
+    done = twoviews("search", encoder_, "images", "--query", query, "-k", "2", "--out", "n.html", *tail)
+    assert f"{query}: train: a/1.png 1.000, test: a/1.png 1.000" in done.stderr
+    assert all(f"{part}: a/1.png<br>" in (tmp_path / "n.html").read_text("utf-8") for part in ("train", "test"))
+    done = twoviews("duplicates", encoder_, "images", "--threshold", "1", "--out", "d.html", *tail)
+    assert [line.split("\t")[1:] for line in done.stdout.splitlines()] == [
+        ["train: a/1.png", "test: a/1.png"],
+        ["train: b/1.png", "test: b/1.png"],
+    ]
+    assert 'alt="test: b/1.png"' in (tmp_path / "d.html").read_text("utf-8")
+    done = twoviews("select", encoder_, "images", "-n", "1", *tail)
+    assert done.stdout in ("train: a/1.png\n", "train: b/1.png\n")
+    (tmp_path / "given.txt").write_text(done.stdout)
+    rest, _ = tv.select(encoder_, tmp_path / "images", 1, given=str(tmp_path / "given.txt"), **OPTIONS)
+    assert f"train: {rest[0]['path']}\n" != done.stdout
+    found = tv.knn(encoder_, tmp_path / "images", labels=(str(tmp_path / "given.txt"),), baselines=("none",), device="cpu", workers=0)
+    assert found.rows[0]["labels_used"] == 1
+
+
+def test_a_new_table_of_lancedb_is_made_without_its_warning(tmp_path):
+    """In a process of its own: it asks how much to say when it is loaded."""
+    if find_spec("lancedb") is None:
+        pytest.skip("LanceDB is not installed")
+    code = (
+        "import sys, pyarrow as pa; from twoviews.vectors import sinks; sinks.connect(sys.argv[1]).create_table('x', pa.table({'a': [1]}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, f"lance:{tmp_path / 'table'}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -39,7 +39,7 @@ def command(
 
     about = embed(encoder, images, out, **options)
     lost = about["images"]["count"] - about["vectors"]
-    what = f"vectors of {about['images']['count']:,} images" if lost else "vectors"
-    say(f"{about['vectors']:,} {what}, in {one_line(out)}" + (f"; {lost:,} could not be read" if lost else ""))
+    what = f"vectors of {about['images']['count']:,} images," if lost else "vectors"
+    say(f"{about['vectors']:,} {what} in {one_line(out)}" + (f"; {lost:,} could not be read" if lost else ""))
     if json:
         write_json(json, {"out": out, **about})

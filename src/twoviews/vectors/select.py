@@ -98,6 +98,9 @@ def select(
     config = options_of(SelectConfig, options)
     vectors = vectors_of(fed(encoder, images, config), images)
     pool = np.array([row for row, split in enumerate(vectors.splits) if split not in (VAL, TEST)], np.int64)
-    given = listed(Path(path_of(config.given)), [vectors.paths[i] for i in pool]) if config.given else None
+    given = None
+    if config.given:
+        titles = [f"{vectors.splits[i]}: {vectors.paths[i]}" for i in pool]
+        given = listed(Path(path_of(config.given)), [vectors.paths[i] for i in pool], titles)
     rows = pool[choose(vectors.h[torch.from_numpy(pool)], n, config.method, given, config.seed)]
     return [vectors.entry(int(row)) for row in rows], vectors

@@ -92,8 +92,8 @@ class Album:
     def cell(self, id: int, *lines: str) -> Cell:
         """The picture of this number, with its path, label and more lines."""
         v, row = self.vectors, int(self.vectors.rows([id])[0])
-        text = [one_line(line) for line in (v.paths[row], v.labels[row], *lines) if line]
-        return Cell(to_pil(self.picture(row)), text)
+        text = [one_line(line) for line in (v.labels[row], *lines) if line]
+        return Cell(to_pil(self.picture(row)), [v.title(v.entry(row)), *text])
 
     def picture(self, row: int) -> Tensor:
         """The picture of a row of the vectors, (C, H, W) in [0, 1]."""
@@ -160,5 +160,5 @@ def compose(title: str, rows: list[Row]) -> Image.Image:
             if cell.query:
                 pen.rectangle((x - 2, y + 16, x + CELL + 1, y + 19 + CELL), outline="#d2601a", width=3)
             for place, line in enumerate(cell.lines):
-                pen.text((x, y + 20 + CELL + place * LINE), line if len(line) <= 28 else f"...{line[-25:]}", "#333333", small)
+                pen.text((x, y + 20 + CELL + place * LINE), line if len(line) <= 28 else f"{line[:8]}...{line[-17:]}", "#333333", small)
     return canvas

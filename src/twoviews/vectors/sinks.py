@@ -6,7 +6,9 @@ import dataclasses
 import json
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from ..base.errors import UserError
 from ..base.files import to_json, write_whole
-from ..base.names import reachable, utf8
+from ..base.names import one_line, reachable, utf8
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
 
@@ -52,6 +54,21 @@ class Vectors:
         if len(wanted) and (not len(self) or (self.ids[found] != wanted).any()):
             raise KeyError(f"no vector of picture {wanted[0] if not len(self) else wanted[self.ids[found] != wanted][0]}")
         return found
+
+    @cached_property
+    def parted(self) -> bool:
+        """Whether there are several parts, so that a path alone does not tell which image is meant."""
+        return len(set(self.splits)) > 1
+
+    @cached_property
+    def twice(self) -> set[str]:
+        """The paths that occur in several parts."""
+        count = Counter(path for path, _ in set(zip(self.paths, self.splits, strict=True)))
+        return {path for path, parts in count.items() if parts > 1}
+
+    def title(self, entry: dict[str, Any]) -> str:
+        """What an entry is called on a line: its path, and its part before it where there are several."""
+        return one_line(f"{entry['split']}: {entry['path']}" if self.parted else entry["path"])
 
     def entry(self, row: int) -> dict[str, Any]:
         """What is said of a row wherever it is named: id, path, split and label."""
