@@ -418,3 +418,84 @@ def test_a_real_process_takes_bytes_and_prints_what_an_ascii_terminal_can_show(l
     assert done.returncode == 0, done.stderr
     assert b"run[x]B\\xe4r" in done.stdout
     assert read_json(tmp_path / "r\udce4.json")[0]["run"] == "run[x]B\\xe4r"
+
+
+LISTED = {
+    "list.csv": "path,label\n0.png,a\n",
+    "list.CSV": "path,label\n0.png,a\n",
+    "semi.tsv": "label\tpath\na\t0.png\n",
+    "quoted.csv": 'label;path\na;"0.png"\n',
+    "list.jsonl": '{"path": "0.png"}\n',
+    "classes.csv": "path\na/1.png\nb/2.png\n",
+    "windows.csv": "path\na\\1.png\nb\\2.png\n",
+    "bom.csv": "\ufeffpath\n0.png\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize("where", [".", "a", ".."])
+def test_default_places_never_lie_among_the_images_of_a_list(tmp_path, monkeypatch, name, where):
+    """Wherever the list lies and whatever form it has; beside a folder that holds all its images there is room."""
+    photos = tmp_path / "home" / "photos"
+    for file in ("0.png", "a/1.png", "b/2.png"):
+        (photos / file).parent.mkdir(parents=True, exist_ok=True)
+        (photos / file).write_bytes(b"x")
+    (photos / name).write_text(LISTED[name], encoding="utf-8")
+    monkeypatch.chdir(photos / where)
+    spec = os.path.relpath(photos / name)
+    if where == "..":
+        assert default_out(spec, "runs/x") == Path("runs/x")
+        return
+    with pytest.raises(UserError, match=r"inside the folder of images.*give --out"):
+        default_out(spec, "runs/x")
+
+
+def test_a_list_beside_the_folder_of_its_images_leaves_room(tmp_path, monkeypatch):
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    for file in ("a/1.png", "2.png"):
+        (tmp_path / "images" / file).write_bytes(b"x")
+    (tmp_path / "list.csv").write_text("path\nimages/a/1.png\nimages/2.png\n", encoding="utf-8")
+    (tmp_path / "elsewhere.csv").write_text("path\nnot/there.png\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert default_out("list.csv", "runs/x") == default_out("elsewhere.csv", "runs/x") == Path("runs/x")
+    monkeypatch.chdir(tmp_path / "images")
+    with pytest.raises(UserError, match="give --out"):
+        default_out("../list.csv", "views.png")
+
+
+def test_a_path_that_stands_for_several_images_means_all_of_them(tmp_path):
+    """As in a Parquet file whose rows name one path four times; a file name alone that occurs in several folders is still asked about."""
+    names = ["a/x.png", "a/x.png", "b/y.png", "a/x.png", "b/x.png"]
+    (tmp_path / "list.txt").write_text("a/x.png\ny.png\ntrain: b/x.png\n")
+    assert listed(tmp_path / "list.txt", names, [f"train: {name}" for name in names]).tolist() == [0, 1, 2, 3, 4]
+    (tmp_path / "list.txt").write_text("x.png\n")
+    assert listed(tmp_path / "list.txt", names[:2]).tolist() == [0, 1]
+    with pytest.raises(UserError, match="matches several pictures: give its path as in 'a/x.png'"):
+        listed(tmp_path / "list.txt", names)
+
+
+def test_draws_that_are_alike_have_the_interval_of_their_test_images():
+    """Not one of no width: that five draws of the same labels agree says nothing of the figure."""
+    for value in (0.0, 0.5, 1.0):
+        for one_split in (True, False):
+            several, one = summary([value] * 5, 2, one_split), summary([value], 2, True)
+            assert (several["low"], several["high"]) == (one["low"], one["high"])
+            assert several["high"] - several["low"] > 0.5
+            assert several["interval"] == "Wilson, 2 test pictures; all 5 draws are alike"
+    assert summary([0.5, 1.0], 2, True)["interval"] == "Student t over 2 draws"
+
+
+@pytest.mark.parametrize("name", [LATIN, "line\nbreak", "[/red] %"])
+def test_shards_of_any_bytes_are_written_and_read(tmp_path, monkeypatch, name):
+    for n in range(4):
+        (tmp_path / "set" / "ab"[n % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 36 + n), (60 * n, 0, 0)).save(tmp_path / "set" / "ab"[n % 2] / f"{n}.png")
+    monkeypatch.chdir(tmp_path)
+    assert main(["shard", "set", "--out", name, "--json", "s.json"]) == 0
+    for spec in (f"shards:{name}", f"shards:{utf8(name)}", f"shards:{name}/*.tar"):
+        source = tv.images(spec)
+        assert (len(source), list(source.classes)) == (4, ["a", "b"])
+    (tmp_path / name / "all-000000.tar").rename(tmp_path / f"{name}.tar")
+    assert len(tv.images(f"shards:{name}.tar")) == 4
+    assert tv.images(f"shards:{name}.tar").fingerprint
+    all_text_is_whole(tmp_path)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 import twoviews as tv
+from twoviews.base.files import read_json
 from twoviews.nets.encoder import encoder, save_encoder
 from twoviews.pages.config import ServeConfig
 from twoviews.pages.explore import Explorer
@@ -24,6 +30,8 @@ from twoviews.vectors.duplicates import centred, groups_of
 from twoviews.vectors.select import METHODS, choose
 from twoviews.vectors.show import Album
 from twoviews.views.pipeline import as_float
+
+from ..conftest import twoviews
 
 NAMES = [f"{part}/{'ab'[n > 4]}/{n:02}.png" for part, count in (("train", 9), ("test", 7)) for n in range(count)]
 OPTIONS = {"device": "cpu", "workers": 0, "check": "none"}
@@ -112,7 +120,7 @@ def test_images_beside_names_are_those_of_the_names(net, tmp_path, gone):
             picture = as_float(read_file(images / split / path, Reading()))
             assert torch.equal(album.picture(row), picture)
             cell = album.cell(int(vectors.ids[row]))
-            assert cell.lines[0] == path
+            assert cell.lines[0] == f"{split}: {path}"
             assert cell.picture.tobytes() == to_pil(picture).tobytes()
             assert explorer.near(row, 1)[0][0] != row
     with pytest.raises(KeyError):
@@ -222,3 +230,155 @@ def test_every_method_chooses_among_equal_vectors(h, method, recwarn):
     assert not recwarn.list
     with pytest.raises(tv.UserError, match="there are 0 pictures"):
         choose(h[:1], 1, method, np.array([0]))
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """16-bit images of several sizes, of few values each: how they are read decides their vectors."""
+    folder = tmp_path_factory.mktemp("deep") / "u16"
+    folder.mkdir()
+    g = np.random.default_rng(0)
+    for n in range(6):
+        low, high = sorted(g.integers(0, 65536, 2).tolist())
+        Image.fromarray(g.integers(low, high + 300, (40, 41 + n)).clip(0, 65535).astype(np.uint16)).save(folder / f"{n}.png")
+    return folder
+
+
+@pytest.mark.parametrize("target", ["v.parquet", "v", "v.npz", "lance"])
+@pytest.mark.parametrize("fed", [{"range": "data"}, {"size": 48}, {"range": "0:70000", "size": 24}, {}])
+def test_a_query_is_fed_as_the_vectors_were_and_other_settings_are_refused(net, deep, tmp_path, target, fed):
+    if target == "lance":
+        pytest.importorskip("lancedb")
+    out = f"lance:{tmp_path / 'table'}" if target == "lance" else str(tmp_path / target)
+    tv.embed(net / "net.safetensors", deep, out, **fed, **OPTIONS)
+    files = sorted(deep.iterdir())
+    for options in ({}, fed):
+        found = tv.search(net / "net.safetensors", out, files, k=1, **options, **OPTIONS)
+        assert [found.vectors.paths[row] for row in found.rows[:, 0].tolist()] == [file.name for file in files]
+        assert found.scores.min() > 1 - 1e-5
+    for other, words in (({"range": "7:70"}, "range"), ({"size": 40}, "size 40")):
+        with pytest.raises(tv.UserError, match=f"here they are fed at.*{words}"):
+            tv.search(net / "net.safetensors", out, files[:1], **other, **OPTIONS)
+        with pytest.raises(tv.UserError, match="here they are fed at"):
+            tv.duplicates(net / "net.safetensors", out, **other, **OPTIONS)
+
+
+def swapped(a, b):
+    """Two files of one length with each other's bytes."""
+    one, two = a.read_bytes(), b.read_bytes()
+    assert len(one) == len(two)
+    a.write_bytes(two)
+    b.write_bytes(one)
+
+
+def moved(a, b):
+    """The same by moving, which keeps their times."""
+    for file in (a, b):
+        os.utime(file, (1e9, 1e9))
+    a.rename(a.with_name("aside"))
+    b.rename(a)
+    a.with_name("aside").rename(b)
+
+
+@pytest.mark.parametrize("kind", [".bmp", ".tif", ".npy"])
+@pytest.mark.parametrize("swap", [swapped, moved])
+def test_files_that_changed_in_place_get_new_vectors(tmp_path, capsys, kind, swap):
+    """Whatever their lengths; a RUN of them goes on all the same, and vectors of before are told of."""
+    run, folder = tmp_path / "run", tmp_path / "images"
+    run.mkdir()
+    folder.mkdir()
+    (run / "config.json").write_text("{}")
+    save_encoder(run / "encoder.safetensors", encoder("convnet", size=32, seed=1), {})
+    for n in range(4):
+        array = np.random.default_rng(n).integers(0, 256, (36, 40, 3) if n % 2 else (40, 36, 3), dtype=np.uint8)
+        np.save(folder / f"{n}.npy", array) if kind == ".npy" else Image.fromarray(array).save(folder / f"{n}{kind}")
+    tv.embed(run, folder, tmp_path / "v.parquet", **OPTIONS)
+    options = {**OPTIONS, "k": 1}
+    before = tv.images(str(folder)).fingerprint
+    first, query = folder / f"0{kind}", tmp_path / f"query{kind}"
+    query.write_bytes(first.read_bytes())
+    nearest = [tv.search(run, folder, [query], **options).as_json()["queries"][0]["neighbours"][0]["path"]]
+    swap(first, folder / f"1{kind}")
+    nearest.append(tv.search(run, folder, [query], **options).as_json()["queries"][0]["neighbours"][0]["path"])
+    assert nearest == [first.name, f"1{kind}"]
+    assert len(list((run / "vectors").iterdir())) == 1, "vectors of files as they were before are of no use"
+    assert tv.images(str(folder)).fingerprint == before
+    capsys.readouterr()
+    Album(tv.read_vectors(str(tmp_path / "v.parquet"))).cell(0)
+    assert "written anew or moved since the vectors were made" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_embed_counts_vectors_and_not_images_that_have_none(net, tmp_path, monkeypatch, target):
+    if target == "lance":
+        pytest.importorskip("lancedb")
+    monkeypatch.chdir(tmp_path)
+    folder = folder_without(net, tmp_path, (1, 12))
+    out = "lance:table" if target == "lance" else target
+    line = [
+        "embed",
+        net / "net.safetensors",
+        folder,
+        "--out",
+        out,
+        "--json",
+        "e.json",
+        "--check",
+        "none",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+    ]
+    done = twoviews(*line)
+    assert done.returncode == 0
+    assert f"14 vectors of 16 images, in {out}; 2 could not be read" in done.stderr
+    about = read_json(tmp_path / "e.json")
+    assert (about["vectors"], about["images"]["count"], len(tv.read_vectors(out))) == (14, 16, 14)
+    for name in NAMES:
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    line[4] = out.replace("table", "none").replace("folder", "none").replace("v.", "none.")
+    (tmp_path / "e.json").unlink()
+    done = twoviews(*line)
+    assert done.returncode in (1, 2), done.stderr
+    assert "none of its 16 images could be read" in done.stderr
+    assert not [path.name for path in tmp_path.iterdir() if "none" in path.name or path.name == "e.json"]
+
+
+def test_names_tell_the_parts_apart_in_lines_captions_and_pages(net, tmp_path, monkeypatch):
+    """The same path in several parts: what is printed says which, and select's lines are found again by it."""
+    monkeypatch.chdir(tmp_path)
+    for n, part in enumerate(("train", "train", "test", "test")):
+        file = tmp_path / "images" / part / "ab"[n % 2] / "1.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes((net / "images" / NAMES[n % 2]).read_bytes())
+    tail = ("--workers", "0", "--device", "cpu")
+    encoder_ = net / "net.safetensors"
+    query = tmp_path / "images" / "test" / "a" / "1.png"
+    done = twoviews("search", encoder_, "images", "--query", query, "-k", "2", "--out", "n.html", *tail)
+    assert f"{query}: train: a/1.png 1.000, test: a/1.png 1.000" in done.stderr
+    assert all(f"{part}: a/1.png<br>" in (tmp_path / "n.html").read_text("utf-8") for part in ("train", "test"))
+    done = twoviews("duplicates", encoder_, "images", "--threshold", "1", "--out", "d.html", *tail)
+    assert [line.split("\t")[1:] for line in done.stdout.splitlines()] == [
+        ["train: a/1.png", "test: a/1.png"],
+        ["train: b/1.png", "test: b/1.png"],
+    ]
+    assert 'alt="test: b/1.png"' in (tmp_path / "d.html").read_text("utf-8")
+    done = twoviews("select", encoder_, "images", "-n", "1", *tail)
+    assert done.stdout in ("train: a/1.png\n", "train: b/1.png\n")
+    (tmp_path / "given.txt").write_text(done.stdout)
+    rest, _ = tv.select(encoder_, tmp_path / "images", 1, given=str(tmp_path / "given.txt"), **OPTIONS)
+    assert f"train: {rest[0]['path']}\n" != done.stdout
+    found = tv.knn(encoder_, tmp_path / "images", labels=(str(tmp_path / "given.txt"),), baselines=("none",), device="cpu", workers=0)
+    assert found.rows[0]["labels_used"] == 1
+
+
+def test_a_new_table_of_lancedb_is_made_without_its_warning(tmp_path):
+    """In a process of its own: it asks how much to say when it is loaded."""
+    if find_spec("lancedb") is None:
+        pytest.skip("LanceDB is not installed")
+    code = (
+        "import sys, pyarrow as pa; from twoviews.vectors import sinks; sinks.connect(sys.argv[1]).create_table('x', pa.table({'a': [1]}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, f"lance:{tmp_path / 'table'}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

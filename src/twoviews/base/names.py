@@ -22,6 +22,8 @@ LONE = re.compile("[\ud800-\udfff]")
 ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|([tnr]))")
 LETTERS = {"t": "\t", "n": "\n", "r": "\r"}
 JOINERS = "\u200c\u200d"  # within words and emoji: they steer nothing
+LISTS = (".csv", ".tsv", ".jsonl")
+GLANCE = 1000  # lines of a list
 PREFIX = re.compile(r"(?:lance|shards|hf):")
 
 
@@ -128,21 +130,36 @@ def lines_of(file: Path) -> list[str]:
     return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
 
 
-def folder_of(images: object) -> Path | None:
-    """The folder of images that a SPEC names, None where it names none."""
+def folders_of(images: object) -> list[Path]:
+    """The folders that the images of a SPEC lie in, where it is a folder or a list of files."""
     if not isinstance(images, str | Path):
-        return None
+        return []
     path = Path(PREFIX.sub("", str(images), count=1))
     try:
-        return path.resolve() if path.is_dir() else None
-    except (OSError, ValueError):
-        return None
+        if path.is_dir():
+            return [path.resolve()]
+        return _folders_in(path) if path.suffix.lower() in LISTS and path.is_file() else []
+    except (OSError, ValueError, UserError):  # whoever reads it says what is wrong
+        return []
+
+
+def _folders_in(file: Path) -> list[Path]:
+    """The folders of files that a list names, as far as a glance at some of its lines shows, and the one that holds those below the list's own."""
+    lines, own = lines_of(file), file.parent.resolve()
+    found: set[Path] = set()
+    for line in lines[:: max(1, len(lines) // GLANCE)]:
+        for text in re.split(r'[,;\t"]', line):
+            path = file.parent / text.strip().replace("\\", "/")
+            if text.strip() and _there(str(path)) and path.is_file():
+                found.add(path.parent.resolve())
+    below = [folder for folder in found if folder.is_relative_to(own)]
+    return sorted(found | ({Path(os.path.commonpath(below))} if below else set()))
 
 
 def default_out(images: object, out: str | Path, option: str = "--out") -> Path:
     """Where a command writes that was not told where: `out`, below the working folder. Raises UserError where that lies among the images themselves."""
-    folder = folder_of(images)
-    if folder is not None and Path(out).resolve().is_relative_to(folder):
+    place = Path(out).resolve()
+    if (folder := next((folder for folder in folders_of(images) if place.is_relative_to(folder)), None)) is not None:
         raise UserError(
             f"without {option} this would be written to {out}, inside the folder of images {folder}, and would be taken for a part of it: "
             f"give {option} a place outside of it"

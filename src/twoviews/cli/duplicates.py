@@ -7,7 +7,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..base.names import one_line
 from ..vectors.config import DuplicatesConfig
 from .evaluation import refuse_vectors
 from .options import ENCODER, VECTORS, from_dataclass
@@ -35,7 +34,7 @@ def command(
 
     found, vectors = duplicates(encoder, images, **options)
     for group in found:
-        print(f"{group['similarity']:.4f}\t" + "\t".join(one_line(p["path"]) for p in group["pictures"]))
+        print(f"{group['similarity']:.4f}\t" + "\t".join(vectors.title(p) for p in group["pictures"]))
     extra = sum(len(group["pictures"]) - 1 for group in found)
     say(f"{len(found)} groups; without {extra} of the {len(vectors):,} pictures one of each would be left")
     if json:

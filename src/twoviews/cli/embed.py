@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..base.names import default_out
+from ..base.names import default_out, one_line
 from ..vectors.config import EmbedConfig
 from .evaluation import refuse_early
 from .options import ENCODER, IMAGES, from_dataclass
@@ -38,6 +38,8 @@ def command(
     from ..vectors.write import embed
 
     about = embed(encoder, images, out, **options)
-    say(f"{about['images']['count']:,} pictures, vectors in {out}")
+    lost = about["images"]["count"] - about["vectors"]
+    what = f"vectors of {about['images']['count']:,} images," if lost else "vectors"
+    say(f"{about['vectors']:,} {what} in {one_line(out)}" + (f"; {lost:,} could not be read" if lost else ""))
     if json:
         write_json(json, {"out": out, **about})

@@ -49,5 +49,5 @@ def command(
     if json:
         write_json(json, value)
     for asked in value["queries"]:
-        say(f"{one_line(asked['query'])}: " + ", ".join(f"{one_line(n['path'])} {n['similarity']:.3f}" for n in asked["neighbours"][:3]))
+        say(f"{one_line(asked['query'])}: " + ", ".join(f"{found.vectors.title(n)} {n['similarity']:.3f}" for n in asked["neighbours"][:3]))
     say(f"{out}")

@@ -41,7 +41,7 @@ def command(
 
     found, vectors = select(encoder, images, n, **options)
     for picture in found:
-        print(one_line(picture["path"]))
+        print(vectors.title(picture) if picture["path"] in vectors.twice else one_line(picture["path"]))
     if json:
         write_json(json, found)
     if out:

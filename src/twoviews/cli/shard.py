@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..base.names import one_line
 from ..sources.config import ShardConfig
 from .evaluation import refuse_early
 from .options import IMAGES, from_dataclass
@@ -34,6 +35,6 @@ def command(
     index = shard(images, out, **options)
     count = sum(map(len, index["splits"].values()))
     left = f"; {index['skipped']} files could not be read and are left out" if index["skipped"] else ""
-    say(f"{index['count']:,} pictures in {count:,} shards{left}. Train on them with: twoviews train shards:{out}")
+    say(f"{index['count']:,} pictures in {count:,} shards{left}. Train on them with: twoviews train shards:{one_line(str(out))}")
     if json:
         write_json(json, index)

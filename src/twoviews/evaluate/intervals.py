@@ -49,7 +49,8 @@ def bootstrap(metric: Callable[[Tensor, Tensor], float | None], logits: Tensor, 
 def summary(values: Sequence[float | None], tested: int, one_split: bool) -> dict:
     """Mean, interval and how the interval was made. One draw on a fixed test set: Wilson; several draws: Student's t over them.
 
-    What cannot be computed is None, and `interval` says why: no test picture, or one draw of something that has no interval of its own.
+    Draws that come out alike say nothing of their spread, so theirs is Wilson too. What cannot be computed is None, and `interval` says
+    why: no test picture, or one draw of something that has no interval of its own.
     """
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not tested or len(known) < len(values):
@@ -57,9 +58,9 @@ def summary(values: Sequence[float | None], tested: int, one_split: bool) -> dic
         return {"mean": None, "low": None, "high": None, "interval": f"none: {nothing}", "values": finite(list(values))}
     if len(known) == 1 and not one_split:
         return {"mean": known[0], "low": None, "high": None, "interval": "none: one draw", "values": known}
-    if len(known) == 1:
+    if max(known) == min(known):
         low, high = wilson(known[0], tested)
-        kind = f"Wilson, {tested} test pictures"
+        kind = f"Wilson, {tested} test pictures" + (f"; all {len(known)} draws are alike" if len(known) > 1 else "")
     else:
         low, high = over_seeds(known)
         kind = f"Student t over {len(known)} draws"

@@ -13,7 +13,7 @@ from ..base import draws as rng
 from ..base.console import tell
 from ..base.errors import UserError
 from ..base.names import FORMS, lines_of, one_line
-from ..sources.parts import TEST, VAL
+from ..sources.parts import TEST, TRAIN, VAL
 from ..sources.source import ImageSource, labelled
 from ..sources.spec import Pictures
 from .config import Amount
@@ -81,7 +81,8 @@ class Questions:
             train, test = self.split(seed)
             return train[choose(self.labels[train], self.classes, wanted, "labels", seed)], test
         pool = np.arange(self.asked if self.fixed is None else self.fixed)
-        chosen = listed(Path(wanted.file), [self.name(int(i)) for i in pool])
+        names = [self.name(int(i)) for i in pool]
+        chosen = listed(Path(wanted.file), names, [f"{TRAIN}: {name}" for name in names])
         rest = self.split(seed)[1] if self.fixed is not None else np.setdiff1d(pool, pool[chosen])
         if not len(rest):
             raise UserError(f"{wanted.file} names all pictures: none is left to test on")
@@ -102,10 +103,12 @@ class Questions:
         return f"{100 * TEST_SHARE:.0f} % of each class, drawn anew for each seed"
 
 
-def listed(file: Path, names: list[str]) -> Int:
+def listed(file: Path, names: list[str], titles: list[str] | None = None) -> Int:
     """Positions in `names` of the pictures that a text file names, one a line, by path or by file name alone, as the official ImageNet lists do.
 
-    The file may hold any bytes, and names as our own output escapes them. Raises UserError for names that match no picture, or several.
+    `titles` are the names with their parts before, "train: a/1.png", as our own output shows them where there are several. The file may hold any
+    bytes, and names as our own output escapes them. A path that stands for several images means all of them. Raises UserError for names that match
+    no picture, or several of different paths.
     """
     lines = lines_of(file)
     if not lines:
@@ -115,16 +118,18 @@ def listed(file: Path, names: list[str]) -> Int:
         if not (rest := {line for line in lines if line not in found}):
             break
         found |= _places(form, rest, names)
+        if titles and (rest := rest - found.keys()):
+            found |= _places(form, rest, titles)
     if missing := [line for line in lines if line not in found]:
         raise UserError(
             f"{len(missing)} of the {len(lines)} names in {file} match no picture, the first: {one_line(missing[0])!r}; "
             f"the pictures are called {one_line(names[0]) if names else ''!r} …"
         )
-    if several := next((line for line in lines if len(found[line]) > 1), None):
+    if several := next((line for line in lines if len({names[i] for i in found[line]}) > 1), None):
         raise UserError(
             f"{one_line(several)!r} in {file} matches several pictures: give its path as in {one_line(names[found[several][0]])!r}"
         )
-    return np.unique(np.array([found[line][0] for line in lines], np.int64))
+    return np.unique(np.array([i for line in lines for i in found[line]], np.int64))
 
 
 def _places(form: Callable[[str], str], lines: set[str], names: list[str]) -> dict[str, list[int]]:

@@ -123,7 +123,7 @@ class Transferring:
             say(f"{found.name}, {how}: {'– (no test picture counts)' if value is None else f'{100 * value:.1f}'} ({found.metric})")
         values = [m["value"] for m in measured]
         known = [value for value in values if value is not None]
-        low, high = over_seeds(values) if len(known) == len(values) > 1 else measured[0]["interval"] or (None, None)
+        low, high = over_seeds(values) if len(known) == len(values) and len(set(values)) > 1 else measured[0]["interval"] or (None, None)
         return {
             "subject": self.subject.title if how != "from-scratch" else "from scratch",
             "set": found.name,

@@ -26,7 +26,7 @@ from ..sources.files import Files
 from ..training.sheet import to_pil
 from ..vectors.search import top_k
 from ..vectors.show import Album
-from ..vectors.write import Embedder, vectors_of
+from ..vectors.write import fed, vectors_of
 from ..views.evaluation import evaluation_view
 from ..views.pipeline import as_float
 from .config import ServeConfig
@@ -54,7 +54,7 @@ class Explorer:
 
     def __init__(self, encoder: str | Path, images: str | Path, out: Path, config: ServeConfig):
         self.config, self.out = config, out
-        self.embedder = Embedder(encoder, config)
+        self.embedder = fed(encoder, images, config)
         self.vectors = vectors_of(self.embedder, images)
         self.album = Album(self.vectors)
         self.unit = F.normalize(self.vectors.h, dim=1)
@@ -142,7 +142,7 @@ class Explorer:
     def _decode(self, data: bytes) -> Tensor:
         spec = self.embedder.spec
         try:
-            return decode(data, self.config.reading(spec.channels, spec.range))
+            return decode(data, self.embedder.config.reading(spec.channels, spec.range))
         except Unreadable as error:
             raise UserError(f"that is no picture that can be read: {error}") from error
 

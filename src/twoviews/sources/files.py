@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -85,6 +85,10 @@ class Files(Encoded):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def behind(self) -> Iterator[bytes]:
+        root = os.fsencode(self.root)
+        return (os.path.join(root, name.as_py()) for name in self.names)  # noqa: PTH118 (a million times)
 
     def name(self, index: int) -> str:
         return os.fsdecode(self.names[index].as_py())

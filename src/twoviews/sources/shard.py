@@ -21,6 +21,7 @@ from ..base import processes
 from ..base.console import say, track
 from ..base.errors import UserError
 from ..base.files import write_text, write_whole
+from ..base.names import reachable
 from ..base.work import working
 from .config import ShardConfig
 from .decode import as_channels
@@ -159,7 +160,7 @@ def raw(source: ImageSource, index: int) -> bytes:
 
 def about(path: Path) -> dict[str, Any]:
     """A shard's line in the index: file, count, bytes, sha256. Raises UserError for a shard that has lost its index."""
-    found = (pq.read_schema(path.with_name(f"{path.name}{BESIDE}")).metadata or {}).get(KEY)
+    found = (pq.read_schema(reachable(path.with_name(f"{path.name}{BESIDE}"))).metadata or {}).get(KEY)
     if found is None:
         raise UserError(f"{path}{BESIDE} was not written by twoviews shard")
     return {"file": path.name, **json.loads(found)}

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from ..base.console import track
 from ..base.errors import RunError, UserError
 from ..base.files import write_whole
+from ..base.names import reachable
 from .choose import several
 from .config import ReadConfig, Reading
 from .errors import Unreadable
@@ -138,7 +139,10 @@ class Shards(Encoded):
     @property
     def fingerprint(self) -> str:
         text = "\0".join(f"{shard.url.rsplit('/', 1)[-1]}\0{shard.count}\0{shard.digest}" for shard in self.shards)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def behind(self) -> list[str]:
+        return [shard.url for shard in self.shards]
 
     @property
     def labels(self) -> NDArray[np.int64] | None:  # type: ignore[override]
@@ -218,7 +222,7 @@ def _beside(shard: Shard, store: Store) -> pa.Table | None:
 
 def _read_index(path: Path) -> pa.Table:
     """A kept index; those of before hold classes as text."""
-    table = pq.read_table(path)
+    table = pq.read_table(reachable(path))
     return table.select(SCHEMA.names).cast(SCHEMA.with_metadata(table.schema.metadata))
 
 

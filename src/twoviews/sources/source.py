@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -79,6 +81,10 @@ class Encoded:
     @property
     def fingerprint(self) -> str:
         raise NotImplementedError
+
+    def behind(self) -> Iterable[str | bytes]:
+        """The files that hold the images, where they lie on a disk."""
+        return ()
 
     def name(self, index: int) -> str:
         raise NotImplementedError
@@ -275,6 +281,24 @@ def labels_at(source: ImageSource, ids: NDArray[np.int64]) -> NDArray[np.int64] 
     if own is not None:
         return own(ids)
     return None if source.labels is None else source.labels[ids]
+
+
+def state(source: ImageSource) -> str:
+    """What changes when the images may have: as `fingerprint`, and when files were written anew or moved, of the same length too.
+
+    A copy of the files has another state and the same fingerprint.
+    """
+    while isinstance(source, Part):
+        source = source.source
+    digest = hashlib.sha256(source.fingerprint.encode())
+    for file in source.behind() if isinstance(source, Encoded) else ():
+        try:
+            about = os.stat(file)  # noqa: PTH116 (a million times)
+        except (OSError, ValueError):  # gone, or no file of this machine
+            digest.update(b"-")
+        else:
+            digest.update(b"%d %d %d\0" % (about.st_size, about.st_mtime_ns, about.st_ctime_ns))
+    return digest.hexdigest()[:16]
 
 
 def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:

@@ -84,6 +84,9 @@ class Table(Rows):
     def fingerprint(self) -> str:
         return self._fingerprint
 
+    def behind(self) -> Sequence[str]:
+        return self.files
+
     def __len__(self) -> int:
         return int(self.bounds[-1])
 
@@ -113,6 +116,9 @@ class Groups(Rows):
     @property
     def fingerprint(self) -> str:
         return self._fingerprint
+
+    def behind(self) -> Sequence[str]:
+        return self.files if self.filesystem is None else ()
 
     def __len__(self) -> int:
         assert self.blocks is not None

@@ -17,7 +17,7 @@ from ..base.settings import options_of
 from ..sources.source import ImageSource
 from .config import DuplicatesConfig
 from .sinks import Vectors
-from .write import Embedder, vectors_of
+from .write import fed, vectors_of
 
 TILE = 2048
 ROUNDING = 2e-6  # of the largest length: what float32 leaves uncertain
@@ -72,7 +72,7 @@ def duplicates(encoder: str | Path | nn.Module, images: str | Path | ImageSource
     `options` are fields of DuplicatesConfig.
     """
     config = options_of(DuplicatesConfig, options)
-    vectors = vectors_of(Embedder(encoder, config), images)
+    vectors = vectors_of(fed(encoder, images, config), images)
     if len(vectors) < FEW:
         say(f"{len(vectors)} pictures: equal ones are found; what is nearly equal shows only beside others")
     found = [

@@ -18,7 +18,7 @@ from ..sources.source import ImageSource
 from . import sinks
 from .config import SearchConfig
 from .sinks import LANCE, Vectors
-from .write import Embedder, vectors_of
+from .write import fed, vectors_of
 
 QUERIES, ROWS = 512, 8192  # a tile of similarities
 EQUAL = 1e6  # similarities that agree to six digits are equal
@@ -75,13 +75,14 @@ class Found:
 def search(encoder: str | Path | nn.Module, images: str | Path | ImageSource, queries: Sequence[str | Path], **options: Any) -> Found:
     """The pictures of a SPEC (or of vectors that `embed` wrote) most similar to some picture files.
 
-    `options` are fields of SearchConfig. Raises UserError for a query that is no picture, and for vectors of another encoder.
+    `options` are fields of SearchConfig. Raises UserError for a query that is no picture, and for vectors of another encoder. Queries
+    are fed as stored vectors were, where `options` do not say otherwise.
     """
     config = options_of(SearchConfig, options)
     if not queries:
         raise UserError("search needs at least one --query FILE")
     files = [path_of(str(query)) for query in queries]
-    embedder = Embedder(encoder, config)
+    embedder = fed(encoder, images, config)
     asked = torch.stack([embedder.file(file) for file in files])
     vectors = vectors_of(embedder, images)
     scores, rows = INDEXES[config.index](vectors, asked, config.k, str(images))

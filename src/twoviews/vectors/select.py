@@ -22,7 +22,7 @@ from ..sources.source import ImageSource
 from .config import SelectConfig
 from .duplicates import centred
 from .sinks import Vectors
-from .write import Embedder, vectors_of
+from .write import fed, vectors_of
 
 MANY = 20_000  # rows from which on k-means works on small batches
 
@@ -96,8 +96,11 @@ def select(
     `options` are fields of SelectConfig. Raises UserError for names in `given` that match no picture.
     """
     config = options_of(SelectConfig, options)
-    vectors = vectors_of(Embedder(encoder, config), images)
+    vectors = vectors_of(fed(encoder, images, config), images)
     pool = np.array([row for row, split in enumerate(vectors.splits) if split not in (VAL, TEST)], np.int64)
-    given = listed(Path(path_of(config.given)), [vectors.paths[i] for i in pool]) if config.given else None
+    given = None
+    if config.given:
+        titles = [f"{vectors.splits[i]}: {vectors.paths[i]}" for i in pool]
+        given = listed(Path(path_of(config.given)), [vectors.paths[i] for i in pool], titles)
     rows = pool[choose(vectors.h[torch.from_numpy(pool)], n, config.method, given, config.seed)]
     return [vectors.entry(int(row)) for row in rows], vectors

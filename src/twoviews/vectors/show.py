@@ -12,12 +12,14 @@ import jinja2
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..base.console import say
 from ..base.errors import UserError
 from ..base.files import write_json, write_text, write_whole
 from ..base.names import one_line, path_of
 from ..sources.config import ReadConfig, Reading
 from ..sources.decode import read_file
 from ..sources.errors import Unreadable
+from ..sources.source import state
 from ..sources.spec import open_pictures
 from ..training.sheet import CELL, to_pil
 from ..views.pipeline import as_float
@@ -90,8 +92,8 @@ class Album:
     def cell(self, id: int, *lines: str) -> Cell:
         """The picture of this number, with its path, label and more lines."""
         v, row = self.vectors, int(self.vectors.rows([id])[0])
-        text = [one_line(line) for line in (v.paths[row], v.labels[row], *lines) if line]
-        return Cell(to_pil(self.picture(row)), text)
+        text = [one_line(line) for line in (v.labels[row], *lines) if line]
+        return Cell(to_pil(self.picture(row)), [v.title(v.entry(row)), *text])
 
     def picture(self, row: int) -> Tensor:
         """The picture of a row of the vectors, (C, H, W) in [0, 1]."""
@@ -103,6 +105,11 @@ class Album:
             if {name: part.fingerprint for name, part in self.pictures.splits.items()} != v.about["images"]["fingerprints"]:
                 raise UserError(
                     f"the pictures of {v.about['images']['spec']} are others than those the vectors were made of: embed them again"
+                )
+            if v.about["images"].get("states") not in (None, {name: state(part) for name, part in self.pictures.splits.items()}):
+                say(
+                    f"files of {v.about['images']['spec']} were written anew or moved since the vectors were made: where they show something else "
+                    "now, embed them again"
                 )
         split = v.splits[row]
         return as_float(self.pictures.splits[split].read(int(v.ids[row]) - self.pictures.first(split)))
@@ -153,5 +160,5 @@ def compose(title: str, rows: list[Row]) -> Image.Image:
             if cell.query:
                 pen.rectangle((x - 2, y + 16, x + CELL + 1, y + 19 + CELL), outline="#d2601a", width=3)
             for place, line in enumerate(cell.lines):
-                pen.text((x, y + 20 + CELL + place * LINE), line if len(line) <= 28 else f"...{line[-25:]}", "#333333", small)
+                pen.text((x, y + 20 + CELL + place * LINE), line if len(line) <= 28 else f"{line[:8]}...{line[-17:]}", "#333333", small)
     return canvas

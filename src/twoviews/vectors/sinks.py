@@ -6,7 +6,9 @@ import dataclasses
 import json
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from ..base.errors import UserError
 from ..base.files import to_json, write_whole
-from ..base.names import reachable, utf8
+from ..base.names import one_line, reachable, utf8
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
 
@@ -52,6 +54,21 @@ class Vectors:
         if len(wanted) and (not len(self) or (self.ids[found] != wanted).any()):
             raise KeyError(f"no vector of picture {wanted[0] if not len(self) else wanted[self.ids[found] != wanted][0]}")
         return found
+
+    @cached_property
+    def parted(self) -> bool:
+        """Whether there are several parts, so that a path alone does not tell which image is meant."""
+        return len(set(self.splits)) > 1
+
+    @cached_property
+    def twice(self) -> set[str]:
+        """The paths that occur in several parts."""
+        count = Counter(path for path, _ in set(zip(self.paths, self.splits, strict=True)))
+        return {path for path, parts in count.items() if parts > 1}
+
+    def title(self, entry: dict[str, Any]) -> str:
+        """What an entry is called on a line: its path, and its part before it where there are several."""
+        return one_line(f"{entry['split']}: {entry['path']}" if self.parted else entry["path"])
 
     def entry(self, row: int) -> dict[str, Any]:
         """What is said of a row wherever it is named: id, path, split and label."""
@@ -168,16 +185,37 @@ def read(spec: str | Path) -> Vectors:
         raise UserError(f"{spec} cannot be read as vectors: {error}") from error
 
 
+def provenance(spec: str | Path) -> dict[str, Any]:
+    """What is known of the vectors of any sink, without reading them all. Raises UserError for what `twoviews embed` did not write."""
+    spec, path = str(spec), Path(spec)
+    if path.suffix == ".npz" and not spec.startswith(LANCE):
+        return _from_npz(path).about
+    if spec.startswith(LANCE):
+        schema = open_table(spec).schema
+    else:
+        file = min(path.glob("part-*.parquet")) if path.is_dir() else path
+        try:
+            schema = pq.read_schema(reachable(file))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(f"{spec} cannot be read as vectors: {error}") from error
+    return _about(schema, spec)
+
+
+def _about(schema: pa.Schema, spec: str) -> dict[str, Any]:
+    about = (schema.metadata or {}).get(KEY)
+    if about is None or "vector" not in schema.names:
+        raise UserError(
+            f"{spec} was not written by twoviews embed: it has no provenance and no column vector; it has {', '.join(schema.names)}"
+        )
+    return json.loads(about)
+
+
 def from_table(table: pa.Table, spec: str) -> Vectors:
     """Vectors from an Arrow table with our columns and provenance."""
-    about = (table.schema.metadata or {}).get(KEY)
-    if about is None or "vector" not in table.column_names:
-        raise UserError(
-            f"{spec} was not written by twoviews embed: it has no provenance and no column vector; it has {', '.join(table.column_names)}"
-        )
+    about = _about(table.schema, spec)
     table = table.sort_by("id")
     texts = [table.column(name).to_pylist() for name in ("path", "split", "label")]
-    return Vectors(torch.from_numpy(matrix(table).copy()), texts[0], texts[1], texts[2], json.loads(about), table.column("id").to_numpy())
+    return Vectors(torch.from_numpy(matrix(table).copy()), texts[0], texts[1], texts[2], about, table.column("id").to_numpy())
 
 
 def _from_npz(path: Path) -> Vectors:
@@ -206,7 +244,7 @@ def open_table(spec: str) -> Any:
 
 def connect(spec: str) -> Any:
     """The LanceDB database of `lance:DIR`; DIR may also be an object store's address. Raises UserError where lancedb is missing."""
-    os.environ.setdefault("LANCE_LOG", "error")  # it tells each user that a new table is new
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it tells each user that a new table is new
     try:
         import lancedb
     except ImportError as error:

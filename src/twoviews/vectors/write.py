@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import autocast
 from ..base.errors import RunError, UserError
-from ..base.names import name_of
+from ..base.names import name_of, reachable
 from ..base.settings import options_of
 from ..base.work import slug, working
 from ..evaluate.subjects import named, pictures_for, where, workers_for
@@ -24,11 +26,11 @@ from ..nets.classifier import load_head
 from ..nets.encoder import fingerprint
 from ..nets.trial import place
 from ..probes.features import evaluation_batches
-from ..sources.config import READ
+from ..sources.config import AUTO, READ
 from ..sources.decode import read_file
 from ..sources.errors import Unreadable
 from ..sources.loader import Lost
-from ..sources.source import ImageSource
+from ..sources.source import ImageSource, state
 from ..sources.spec import Pictures
 from ..training.run import versions
 from ..views.evaluation import evaluation_view
@@ -53,6 +55,16 @@ class Embedder:
                 raise UserError(f"--layer z needs the projection head, and only a RUN has one; {self.subject.text} is none")
             net = nn.Sequential(net, load_head(self.subject.folder, self.subject.encoder.num_features))
         self.net = place(net.eval(), self.device)
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How images are made the encoder's input."""
+        return {name: getattr(self.spec, name) for name in ("size", "channels", "resize")}
+
+    @property
+    def range(self) -> str:
+        """What becomes 0 to 255 of values with more than 8 bits."""
+        return self.config.reading(self.spec.channels, self.spec.range).range
 
     @torch.inference_mode()
     def __call__(self, views: Tensor) -> Tensor:
@@ -79,13 +91,14 @@ class Embedder:
             **self.subject.describe(),
             "weights_sha256": self.hash,
             "layer": self.config.layer,
-            "preprocessing": {k: getattr(self.spec, k) for k in ("size", "channels", "resize")},
+            "preprocessing": self.preprocessing,
             "images": {
                 "spec": str(Path(pictures.spec).resolve()) if Path(pictures.spec).exists() else pictures.spec,
                 "fingerprints": {name: part.fingerprint for name, part in pictures.splits.items()},
+                "states": {name: state(part) for name, part in pictures.splits.items()},
                 "count": sum(map(len, pictures.splits.values())),
             },
-            "reading": {name: getattr(self.config, name) for name in READ} | {"range": self.config.reading(3, self.spec.range).range},
+            "reading": {name: getattr(self.config, name) for name in READ} | {"range": self.range},
             "versions": versions(),
         }
 
@@ -93,8 +106,10 @@ class Embedder:
 def embed(encoder: str | Path | nn.Module, images: str | Path | ImageSource, out: str | Path, **options: Any) -> dict[str, Any]:
     """Write the vectors of all pictures of a SPEC to `out`, which `read_vectors`, `search` and the others take; returns their provenance.
 
+    It says how many `vectors` were written: images that cannot be read have none.
+
     `out`: a folder (Parquet parts), FILE.parquet, FILE.npz, or `lance:DIR`. `options` are fields of EmbedConfig. The same call goes on where
-    it was killed. Raises UserError for what can be mended before.
+    it was killed. Raises UserError for what can be mended before, RunError where no image can be read.
     """
     config = options_of(EmbedConfig, options)
     refuse_target(str(out))
@@ -143,11 +158,21 @@ def write(embedder: Embedder, pictures: Pictures, out: str) -> dict[str, Any]:
         skipped = pictures.skipped
         if skipped:
             say(f"{len(skipped)} files could not be read and have no vector; the first: {skipped[0][0]}: {skipped[0][1]}")
+        count = sum(pq.read_metadata(reachable(file)).num_rows for file in files)
+        if not count:
+            _refuse_empty(pictures, folder)
         if folder != whole:
             processes.first(lambda: sinks.merge(files, out))
     if folder != whole:
         processes.first(lambda: shutil.rmtree(folder, ignore_errors=True))
-    return about
+    return {**about, "vectors": count}
+
+
+def _refuse_empty(pictures: Pictures, folder: Path) -> None:
+    """Raises RunError where no image could be read, and takes the folder of empty parts away."""
+    processes.largest([0.0])  # all have counted
+    processes.first(lambda: shutil.rmtree(folder, ignore_errors=True))
+    raise RunError(f"{pictures.spec} has no vectors: none of its {sum(map(len, pictures.splits.values())):,} images could be read")
 
 
 def _split(embedder: Embedder, source: ImageSource, name: str, first: int, parts: list[tuple[Path, int]], about: dict[str, Any]) -> None:
@@ -172,22 +197,45 @@ def _split(embedder: Embedder, source: ImageSource, name: str, first: int, parts
 def vectors_of(embedder: Embedder, images: str | Path | ImageSource) -> Vectors:
     """Vectors of a SPEC: read where it names vectors, else made, and kept in the RUN, if there is one, for the next time.
 
-    Raises UserError for vectors of another encoder or layer.
+    Raises UserError for vectors of another encoder or layer, or of images that were read otherwise.
     """
-    spec, layer = str(images), embedder.config.layer
+    spec = str(images)
     if not isinstance(images, ImageSource) and sinks.is_vectors(spec):
         found = sinks.read(spec)
-        if found.about["weights_sha256"] != embedder.hash or found.about["layer"] != layer:
-            raise UserError(
-                f"{spec} holds vectors of another encoder: {found.about['encoder']}, layer {found.about['layer']}, weights {found.about['weights_sha256'][:8]}; "
-                f"{embedder.subject.text}, layer {layer}, has {embedder.hash[:8]}. Embed the pictures again"
-            )
+        _refuse_others(found, spec, embedder)
         return _some(found, spec)
     pictures = opened(images, embedder)
     with tempfile.TemporaryDirectory() as passing:
         target = kept(embedder, pictures) or Path(passing) / "vectors"
         write(embedder, pictures, str(target))
         return _some(dataclasses.replace(sinks.read(str(target)), pictures=pictures), spec)
+
+
+def fed(encoder: str | Path | nn.Module, images: str | Path | ImageSource, config: EmbedConfig) -> Embedder:
+    """The encoder for images or vectors; where it is for vectors, it is fed as those were, in what `config` leaves open (size, range)."""
+    if not isinstance(images, ImageSource) and sinks.is_vectors(str(images)):
+        about = sinks.provenance(images)
+        config = dataclasses.replace(
+            config,
+            size=config.size or about["preprocessing"]["size"],
+            range=about.get("reading", {}).get("range", AUTO) if config.range == AUTO else config.range,
+        )
+    return Embedder(encoder, config)
+
+
+def _refuse_others(found: Vectors, spec: str, embedder: Embedder) -> None:
+    """Raises UserError for stored vectors of another encoder or layer, or of images that were read otherwise than this encoder reads them."""
+    about, layer = found.about, embedder.config.layer
+    if about["weights_sha256"] != embedder.hash or about["layer"] != layer:
+        raise UserError(
+            f"{spec} holds vectors of another encoder: {about['encoder']}, layer {about['layer']}, weights {about['weights_sha256'][:8]}; "
+            f"{embedder.subject.text}, layer {layer}, has {embedder.hash[:8]}. Embed the pictures again"
+        )
+    own = embedder.preprocessing | {"range": embedder.range}
+    theirs = about["preprocessing"] | {"range": about.get("reading", {}).get("range", own["range"])}
+    if other := [name for name in own if theirs.get(name, own[name]) != own[name]]:
+        had, has = (", ".join(f"{name} {value[name]}" for name in other) for value in (theirs, own))
+        raise UserError(f"{spec} holds vectors of images fed at {had}, and here they are fed at {has}: leave that out, or embed them again")
 
 
 def _some(vectors: Vectors, spec: str) -> Vectors:
@@ -198,9 +246,14 @@ def _some(vectors: Vectors, spec: str) -> Vectors:
 
 
 def kept(embedder: Embedder, pictures: Pictures) -> Path | None:
-    """Where a RUN keeps the vectors of these pictures: a folder for each state of encoder and pictures."""
+    """Where a RUN keeps the vectors of these pictures: a folder for each state of encoder and pictures. Those of an earlier state of them go."""
     if embedder.subject.folder is None:
         return None
     prints = "-".join(part.fingerprint.split("[")[0][:8] for part in pictures.splits.values())
+    now = hashlib.sha256("".join(map(state, pictures.splits.values())).encode()).hexdigest()[:8]
     name = f"{slug(Path(name_of(pictures.spec)).stem)}-{embedder.config.layer}{embedder.spec.size}-{embedder.hash[:8]}-{prints}"
-    return embedder.subject.folder / "vectors" / name
+    folder = embedder.subject.folder / "vectors"
+    for other in folder.glob(f"{name}-*"):
+        if other.name != f"{name}-{now}":
+            shutil.rmtree(other, ignore_errors=True)
+    return folder / f"{name}-{now}"
