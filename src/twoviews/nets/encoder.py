@@ -27,7 +27,7 @@ from .convnet import ConvNet
 from .foreign import Foreign, first_line, for_channels, preprocessing_of, timm_encoder, torchvision_built, torchvision_encoder
 from .names import UNTRAINED, check_encoder, encoder_file, of_library
 from .resnet import ResNet
-from .trial import SHOWN, at_size, fits, near, refusal
+from .trial import SHOWN, at_size, broken, fits, near, refusal
 from .trial import width as width_of
 
 OWN = 224  # side of pictures where neither the user nor the network says another
@@ -287,9 +287,9 @@ def fingerprint(net: nn.Module) -> str:
     """sha256 over all parameters and buffers: equal before and after proves that an evaluation left the encoder alone."""
     import hashlib
 
-    digest = hashlib.sha256()
+    digest, bad = hashlib.sha256(), broken(net)
+    if bad:
+        raise RunError(f"the encoder's {bad} is not finite: these weights are of a training that broke")
     for name, tensor in sorted(net.state_dict().items()):
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise RunError(f"the encoder's {name} is not finite: these weights are of a training that broke")
         digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import UserError
 from ..base.files import read_json, write_json
-from ..nets.names import WEIGHTS
+from ..nets.names import CUSTOM, WEIGHTS
 from .config import TrainConfig, differences
 from .log import read_log
 
@@ -80,6 +80,11 @@ def claim(path: Path, config: TrainConfig, source: dict[str, Any]) -> Run:
     if (path / "config.json").is_file():
         info = run.info
         changed = differences(info["config"], config)
+        began, module = info["config"].get("encoder"), config.encoder == CUSTOM
+        if began == CUSTOM and not module:
+            raise UserError(f"{path}: this RUN's encoder is a module of yours: give it again from Python, encoder=MODULE")
+        if module and began != CUSTOM and checkpoints(path):  # RUNs of older versions name the default; the checkpoint tells whether it fits
+            changed = [text for text in changed if not text.startswith("encoder: ")]
         if info["source"]["fingerprint"] != source["fingerprint"]:
             changed.append(
                 f"pictures: {info['source']['count']:,} of {info['source']['spec']} → {source['count']:,} of {source['spec']} (or their content)"
