@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -198,17 +198,17 @@ def save_encoder(path: Path, net: Encoder, provenance: dict[str, Any]) -> None:
 def save_module(path: Path, module: nn.Module, header: dict[str, Any]) -> None:
     """A module's tensors and a header of JSON as one safetensors file. One header key only: the format does not keep the order of several,
     and equal weights are to be equal files."""
-    write_whole(path, lambda part: save_file(tensors_of(module), part, {"twoviews": to_json(header)}))
+    write_whole(path, lambda part: save_file(tensors_of(module.state_dict()), part, {"twoviews": to_json(header)}))
 
 
-def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
-    """A module's tensors as the format takes them: on the host, contiguous, and what parts of a network share once for each."""
+def tensors_of(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict as the format takes them: on the host, contiguous, and what parts of a network share once for each."""
     tensors: dict[str, torch.Tensor] = {}
     seen = set()
-    for name, value in module.state_dict().items():
+    for name, value in state.items():
         own = value.detach().cpu().contiguous()
-        tensors[name] = own.clone() if own.data_ptr() in seen else own
-        seen.add(own.data_ptr())
+        tensors[name] = own.clone() if own.untyped_storage().data_ptr() in seen else own
+        seen.add(own.untyped_storage().data_ptr())
     return tensors
 
 

@@ -92,5 +92,7 @@ def features(
     if not h.isfinite().all():
         rows = int((~h.isfinite().all(1)).sum())
         whose = what or (type(net).__name__ if isinstance(net, nn.Module) else "the encoder")
-        raise RunError(f"{whose} gives features that are not finite for {rows:,} of {len(h):,} pictures: no figure could be computed from them")
+        raise RunError(
+            f"{whose} gives features that are not finite for {rows:,} of {len(h):,} pictures: no figure could be computed from them"
+        )
     return h

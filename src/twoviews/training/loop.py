@@ -23,6 +23,7 @@ from ..base.device import describe as describe_device
 from ..base.device import reuse_memory
 from ..base.errors import RunError, UserError, WrongType
 from ..base.files import locked, sweep
+from ..base.settings import path_argument
 from ..losses.named import chance
 from ..losses.nt_xent import contrastive_metrics
 from ..nets.encoder import save_encoder, save_module
@@ -34,6 +35,7 @@ from ..sources.files import Files, keep
 from ..sources.loader import Batch, Loader
 from ..sources.order import Batches, Order
 from ..sources.source import ImageSource
+from ..sources.spec import check_images
 from ..views.pipeline import Views
 from . import checkpoint
 from .check import check, run_folder
@@ -67,12 +69,13 @@ def train(
     (x1, x2), or more of them. `loss`: a name, or (z1, z2) → scalar, with as many z as there are views. `options`: fields of TrainConfig.
     Raises UserError for what can be mended before the run, RunError for what breaks in it, Stopped after a signal.
     """
+    check_images(images)
     _check_encoder(encoder)
     if isinstance(encoder, str):
         options["encoder"] = encoder
     if isinstance(loss, str):
         options["loss"] = loss
-    out = run_folder(images, out)
+    out = run_folder(images, None if out is None else path_argument("out", out))
     check(None if isinstance(images, ImageSource) else images, out, options)
     joined = processes.join()
     plan = prepare(images, encoder if isinstance(encoder, nn.Module) else None, options, out)
