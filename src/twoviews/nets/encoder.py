@@ -22,6 +22,8 @@ from torch import nn
 from ..base.errors import RunError, UserError, WrongType
 from ..base.files import to_json, write_whole
 from ..base.names import reachable
+from ..base.settings import of_type
+from .arguments import check_feeding, check_numbers
 from .base import Encoder, Spec
 from .convnet import ConvNet
 from .foreign import Foreign, first_line, for_channels, preprocessing_of, timm_encoder, torchvision_built, torchvision_encoder
@@ -52,6 +54,9 @@ def encoder(
     `.preprocess` feeds it; None: 224, or the network's own size where it takes no other. Raises UserError for unknown names (with the nearest),
     stems, widths, sizes that a network does not take (with some that it does), and weights that cannot be had.
     """
+    for what, value, kind in (("name", name, str), ("width", width, float), ("sk", sk, bool), ("stem", stem, str), ("seed", seed, int)):
+        of_type(what, value, kind)
+    check_feeding(size, channels, resize, range)
     spec = Spec(name, width, sk, stem, OWN if size is None else size, channels, resize, range)
     return made(spec, pretrained, seed, any_size=size is None)
 
@@ -167,11 +172,17 @@ def wrap_encoder(
         raise WrongType(f"an encoder is an nn.Module, and this is of type {type(module).__name__}")
     if isinstance(module, Encoder):
         return at_size(module, size or 0)
+    check_feeding(size, channels, resize, range)
     side, usual, own_mean, own_std = preprocessing_of(module)
     first = None
     for count in dict.fromkeys([usual, 3, 1]) if channels is None else [channels]:
         try:
+            for what, values in {"mean": mean, "std": std}.items():
+                if values is not None:
+                    check_numbers(what, values, count)
             return adopt(module, count, size or side, resize, range, own_mean if mean is None else mean, own_std if std is None else std)
+        except WrongType:
+            raise
         except UserError as error:
             first = first or error
     assert first is not None
