@@ -77,6 +77,8 @@ class Asking(Drawing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.labels:
+            raise UserError("labels is empty; it must be one amount or several: all, 5 (per class), 1%")
         for text in filter(None, self.labels):
             amount(text)
 

@@ -31,7 +31,9 @@ def choose(labels: Int, classes: int, wanted: Amount, *key: int | str, names: Se
         members = np.flatnonzero(labels == number)
         count = wanted.per_class or max(1, round(len(members) * (wanted.share or 0)))
         if len(members) < count:
-            raise UserError(f"{wanted} labels were asked for, and class {one_line(names[number]) if number < len(names) else number} has only {len(members)} in the training part")
+            raise UserError(
+                f"{wanted} labels were asked for, and class {one_line(names[number]) if number < len(names) else number} has only {len(members)} in the training part"
+            )
         chosen.append(members[rng.permutation(len(members), *key, number)[:count]])
     return np.sort(np.concatenate(chosen))
 

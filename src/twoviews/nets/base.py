@@ -88,5 +88,6 @@ class Encoder(nn.Module):
             for module, mode in modes:
                 module.training = mode
         if not h.isfinite().all():
-            raise RunError(f"{self.spec} gives features that are not finite: its weights, or its mean and std, are broken")
+            whose = type(self.network).__name__ if self.spec.name == "custom" else self.spec
+            raise RunError(f"{whose} gives features that are not finite: its weights, or its mean and std, are broken")
         return h

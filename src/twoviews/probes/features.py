@@ -91,7 +91,8 @@ def features(
     h = torch.cat(out)
     if not h.isfinite().all():
         rows = int((~h.isfinite().all(1)).sum())
-        whose = what or (type(net).__name__ if isinstance(net, nn.Module) else "the encoder")
+        kind = type(getattr(net, "network", net)).__name__
+        whose = f"{what} ({kind})" if what else kind
         raise RunError(
             f"{whose} gives features that are not finite for {rows:,} of {len(h):,} pictures: no figure could be computed from them"
         )
