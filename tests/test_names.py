@@ -470,7 +470,7 @@ def test_a_path_that_stands_for_several_images_means_all_of_them(tmp_path):
     assert listed(tmp_path / "list.txt", names, [f"train: {name}" for name in names]).tolist() == [0, 1, 2, 3, 4]
     (tmp_path / "list.txt").write_text("x.png\n")
     assert listed(tmp_path / "list.txt", names[:2]).tolist() == [0, 1]
-    with pytest.raises(UserError, match="matches several pictures: give its path as in 'a/x.png'"):
+    with pytest.raises(UserError, match=r"matches several pictures: give its path as in 'a/x.png'"):
         listed(tmp_path / "list.txt", names)
 
 

@@ -290,3 +290,155 @@ def test_an_unknown_option_names_the_nearest(name, encoders, folder, tmp_path):
 def test_every_user_error_is_a_value_error():
     assert issubclass(tv.UserError, ValueError)
     assert not issubclass(tv.RunError, ValueError)
+
+
+class Broken(Plain):
+    def forward(self, x):
+        return super().forward(x) * float("nan")
+
+
+FAST = {"workers": 0, "seeds": 1, "device": "cpu", "baselines": ("none",)}
+
+
+@pytest.mark.parametrize("name", ["knn", "linear", "compare"])
+def test_features_that_are_not_finite_give_no_figures(name, folder):
+    net = tv.wrap_encoder(Broken(), size=16)
+    given = (str(folder), [net]) if name == "compare" else (net, str(folder))
+    with pytest.raises(tv.RunError, match=r"features that are not finite for 12 of 12"):
+        getattr(tv, name)(*given, **FAST)
+    with pytest.raises(tv.RunError, match="not finite"):
+        net.embed(RGB)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({"std": (0, 0, 0)}, ValueError, "each must be above 0"),
+        ({"std": (float("nan"),) * 3}, ValueError, "finite"),
+        ({"mean": 0.5}, TypeError, "a number for each channel"),
+        ({"mean": (0.5, 0.5)}, ValueError, "2 numbers, and the pictures have 3 channels"),
+        ({"range": "x"}, ValueError, "LOW:HIGH"),
+        ({"resize": "bogus"}, ValueError, "antialias"),
+        ({"size": "3"}, TypeError, "size is '3'"),
+        ({"channels": 0}, ValueError, "channels is 0"),
+    ],
+)
+def test_what_feeds_no_module_is_refused_in_words(given, kind, words):
+    with pytest.raises(kind, match=words):
+        tv.wrap_encoder(Plain(), **{"size": 24, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"name": None}, TypeError),
+        ({"width": "2"}, TypeError),
+        ({"width": float("nan")}, ValueError),
+        ({"size": "3"}, TypeError),
+        ({"channels": 0}, ValueError),
+        ({"resize": "bogus"}, ValueError),
+        ({"seed": 0.5}, TypeError),
+    ],
+)
+def test_an_encoder_of_wrong_types_is_refused_in_words(given, kind):
+    with pytest.raises(kind) as caught:
+        tv.encoder(**{"name": "convnet", **given})
+    assert isinstance(caught.value, tv.UserError)
+    assert next(iter(given)) in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [Plain, 3, ["convnet"], object()], ids=["class", "number", "list", "object"])
+def test_a_wrong_encoder_is_no_training_of_the_default(wrong, folder, tmp_path):
+    with pytest.raises(TypeError, match="encoder is"):
+        tv.train(str(folder), tmp_path / "run", encoder=wrong)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda net, images: tv.train(["a.png"]), "ImageSource"),
+        (lambda net, images: tv.train(RGB), "ImageSource"),
+        (lambda net, images: tv.train(None), "None"),
+        (lambda net, images: tv.train(images, 3), "out is 3"),
+        (lambda net, images: tv.images(None), "None"),
+        (lambda net, images: tv.embed(net, images, None), "out is None"),
+        (lambda net, images: tv.embed(net, images, 3), "out is 3"),
+        (lambda net, images: tv.read_vectors(None), "vectors is None"),
+        (lambda net, images: tv.Run(None), "path is None"),
+        (lambda net, images: tv.report(None), "runs is None"),
+        (lambda net, images: tv.transfer(net, None), "sets is None"),
+        (lambda net, images: tv.select(net, images, n="3"), "n is '3'"),
+        (lambda net, images: tv.select(net, images, n=3.0), "n is 3.0"),
+        (lambda net, images: tv.compare(images, None), "encoders is None"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_refused_in_words(call, words, encoders, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TypeError, match=words) as caught:
+        call(encoders[3], str(folder))
+    assert isinstance(caught.value, tv.UserError)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_alone_needs_no_list(encoders, folder):
+    net, images = encoders[3], str(folder)
+    assert tv.compare(images, net, labels="all", **FAST).rows
+    assert tv.search(net, images, folder / "a" / "0.png", k=2, workers=0).files == [str(folder / "a" / "0.png")]
+    assert tv.knn(net, folder, k=np.int64(3), **{**FAST, "device": torch.device("cpu"), "baselines": "none"}).rows
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (Image.new("RGB", (0, 4)), "no pixels"),
+        (torch.zeros(3, 4, 4).to_sparse(), "to_dense"),
+        (torch.zeros(3, 4, 4, device="meta"), "meta"),
+        (np.ma.masked_equal(RGB, RGB[0, 0, 0]), "masked"),
+    ],
+    ids=["empty", "sparse", "meta", "masked"],
+)
+def test_pictures_without_all_values_are_refused_in_words(encoders, given, words):
+    with pytest.raises(tv.UserError, match=words):
+        encoders[3].embed(given)
+
+
+def test_premultiplied_gray_is_gray_with_alpha(encoders):
+    image = Image.fromarray(LA, "LA")
+    assert (encoders[3].preprocess(image.convert("La")) - encoders[3].preprocess(image.convert("La").convert("LA"))).abs().max() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_modules_of_another_precision_compute_in_their_own(dtype):
+    torch.manual_seed(0)
+    plain = Plain().eval()
+    want = tv.wrap_encoder(plain, size=24).embed(RGB)
+    got = tv.wrap_encoder(plain.to(dtype), size=24).embed(RGB)
+    assert got.dtype == torch.float32
+    assert torch.allclose(got, want, atol=0.02)
+
+
+class Shared(Plain):
+    """Parts that are shared or views of each other, and a mask as attention has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.again = self.body[0]
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf))
+        self.register_buffer("part", torch.arange(6.0)[:3])
+        self.register_buffer("whole", torch.arange(6.0))
+        self.part = self.whole[:3]
+
+
+def test_a_run_of_a_module_says_so_and_goes_on_with_it_alone(folder, tmp_path):
+    about = {"size": 32, "epochs": 1, "batch": 6, "workers": 0, "tensorboard": False, "device": "cpu"}
+    run = tv.train(str(folder), tmp_path / "run", encoder=Shared(), **about)
+    assert run.config.encoder == "custom"
+    assert tv.train(str(folder), tmp_path / "run", encoder=Shared(), **about).finished()
+    with pytest.raises(tv.UserError, match="a module of yours: give it again"):
+        tv.train(str(folder), tmp_path / "run", **about)
+    net = tv.load_encoder(run.path, module=Shared())
+    assert tv.knn(net, str(folder), k=3, **FAST).rows
+    assert (tv.export(net, tmp_path / "exported", to="safetensors") / "encoder.safetensors").is_file()
+    (tmp_path / "run" / "config.json").write_text((tmp_path / "run" / "config.json").read_text().replace('"custom"', '"resnet50"'))
+    assert tv.train(str(folder), tmp_path / "run", encoder=Shared(), **about).finished()  # as older versions recorded it

@@ -139,7 +139,9 @@ def test_the_image_processor_is_close_to_ours(tmp_path):
         ("resnet18", {"stem": "small", "size": 32, "width": 0.5}),
         ("resnet50", {"sk": True, "size": 64, "width": 0.25}),
         ("convnet", {"size": 12, "channels": 1}),
-        ("timm:vit_tiny_patch16_224", {"size": 224}),
+        ("timm:test_vit", {"size": 32}),
+        ("timm:test_resnet", {"size": 32}),
+        ("torchvision:resnet18", {"size": 32}),
     ],
 )
 @pytest.mark.parametrize("to", ["onnx", "torch"])

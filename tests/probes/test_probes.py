@@ -93,3 +93,12 @@ def test_verdict_in_words():
     assert verdict(7.09, 7.1, -2.0, 40, 128, 1000).startswith("learns nothing yet")
     assert verdict(5.0, 7.1, -2.0, 1.2, 128, 1000).startswith("collapsed: effective rank 1.2")
     assert verdict(7.1, 7.1, 0.0, 30, 128, 1000).startswith("collapsed")
+
+
+def test_points_of_no_direction_have_no_uniformity_and_are_said_in_words():
+    spread = uniformity(torch.zeros(6, 4)).item()
+    assert np.isnan(spread)
+    for value in (spread, None):
+        words = verdict(1.0, 2.0, value, 1.0, 4, 6)
+        assert words.startswith("collapsed")
+        assert "nan" not in words

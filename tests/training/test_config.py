@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from twoviews.base.errors import UserError
+from twoviews.evaluate.config import EvalConfig
 from twoviews.training.config import TrainConfig, differences, options, resolve
 from twoviews.training.recipes import RECIPES, choose, recipe
 
@@ -119,3 +124,42 @@ def test_recipes_are_the_papers():
     for name in RECIPES.keys() - {"photos", "digits"}:  # these are ours
         assert recipe(name).expected
         assert recipe(name).cost
+
+
+@pytest.mark.parametrize(
+    ("config", "given", "words"),
+    [
+        (EvalConfig, {"k": "5"}, "k is '5', of type str; it must be a whole number"),
+        (EvalConfig, {"k": 2.5}, "k is 2.5"),
+        (EvalConfig, {"k": float("nan")}, "k is nan"),
+        (EvalConfig, {"k": True}, "k is True"),
+        (EvalConfig, {"labels": 1}, "labels is 1"),
+        (EvalConfig, {"labels": (5,)}, "labels is 5"),
+        (EvalConfig, {"baselines": None}, "baselines is None"),
+        (EvalConfig, {"device": 0}, "device is 0"),
+        (EvalConfig, {"protocol": 3}, "one of lbfgs, sgd"),
+        (TrainConfig, {"epochs": "1"}, "epochs is '1'"),
+        (TrainConfig, {"width": "2"}, "width is '2', of type str; it must be a number"),
+        (TrainConfig, {"normalize": 1}, "True or False"),
+    ],
+)
+def test_wrong_types_are_type_errors_in_words(config, given, words):
+    with pytest.raises(TypeError, match=re.escape(words)) as caught:
+        config(**given)
+    assert isinstance(caught.value, UserError)
+
+
+@pytest.mark.parametrize("given", [{"knn_temperature": float("inf")}, {"knn_temperature": float("nan")}, {"seed": -1}, {"labels": ()}])
+def test_numbers_and_labels_that_nothing_can_be_done_with_are_refused(given):
+    with pytest.raises(UserError, match=next(iter(given))):
+        EvalConfig(**given)
+
+
+def test_a_lone_text_a_list_a_path_and_numpys_numbers_are_taken():
+    config = EvalConfig(labels="5", baselines=["pixels"], root=Path("data"), k=np.int64(3), knn_temperature=1)
+    assert (config.labels, config.baselines, config.root, config.k, config.knn_temperature) == (("5",), ("pixels",), "data", 3, 1)
+
+
+def test_settings_of_a_json_file_are_taken():
+    config = TrainConfig(parts=("train=a",), temperature=1)
+    assert TrainConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 import re
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from .errors import UserError, unknown
+from .errors import UserError, WrongType, unknown
+
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+SHORT = 40  # characters of a wrong value that a message shows
 
 
 def setting(default, text: str, free: bool = False):
@@ -28,9 +34,9 @@ class Checked:
     NOT_BELOW: ClassVar[tuple[str, ...]] = ()  # at least 0
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise unknown(name, str(getattr(self, name)), get_args(kind))
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            object.__setattr__(self, field.name, of_type(field.name, getattr(self, field.name), hints[field.name]))
         device = getattr(self, "device", "auto")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
             raise UserError(f"device {device!r} cannot be used: it is auto, cpu, cuda, cuda:N or mps")
@@ -56,6 +62,61 @@ class Checked:
 
     def _all(self, bound: str) -> dict[str, None]:
         return dict.fromkeys(name for base in type(self).__mro__ for name in base.__dict__.get(bound, ()))
+
+
+def of_type(name: str, value: Any, kind: Any) -> Any:
+    """A value of the type that an option has: bool, int, float (finite), str (a path and a device too), tuple[str, …] (a lone text too), a Literal.
+
+    Raises WrongType, UserError for a choice that there is not and for numbers that are not finite.
+    """
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if get_origin(kind) is tuple:
+        texts = (value,) if isinstance(value, str | os.PathLike) else value
+        if not isinstance(texts, list | tuple):
+            raise _wrong(name, value, "a text, or several in a list")
+        return tuple(of_type(name, text, str) for text in texts)
+    if get_origin(kind) is Literal:
+        if not isinstance(value, str):
+            raise _wrong(name, value, f"one of {', '.join(get_args(kind))}")
+        if value not in get_args(kind):
+            raise unknown(name, value, get_args(kind))
+        return value
+    if kind is str and (isinstance(value, os.PathLike) or (name == "device" and type(value).__name__ == "device")):
+        return str(value)
+    fits = isinstance(value, {float: int | float}.get(kind, kind)) and (kind is bool or not isinstance(value, bool))
+    if not fits:
+        raise _wrong(name, value, WORDS[kind])
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"{name} is {value}; it must be a finite number")
+    return value
+
+
+def several(name: str, value: Any, *kinds: type) -> list[Any]:
+    """An argument that is a list of texts, paths or `kinds`; one alone is a list of it. Raises WrongType for anything else."""
+    one = (str, os.PathLike, *kinds)
+    values = [value] if isinstance(value, one) else value
+    if not isinstance(values, list | tuple | set) or not all(isinstance(part, one) for part in values):
+        raise _wrong(name, value, "names or paths in a list" if not kinds else "names, paths or networks in a list")
+    return list(values)
+
+
+def path_argument(name: str, value: Any) -> Path:
+    """An argument that is a path. Raises WrongType for anything else."""
+    if not isinstance(value, str | os.PathLike):
+        raise _wrong(name, value, "a path")
+    return Path(value)
+
+
+def _wrong(name: str, value: Any, words: str) -> WrongType:
+    what = (
+        "None"
+        if value is None
+        else f"{value!r}, of type {type(value).__name__}"
+        if len(repr(value)) < SHORT
+        else f"of type {type(value).__name__}"
+    )
+    return WrongType(f"{name} is {what}; it must be {words}")
 
 
 C = TypeVar("C", bound=Checked)

@@ -24,6 +24,9 @@ def command(
     """An official SimCLR v1 or v2 checkpoint as a RUN that every verb takes. TensorFlow is not needed; every variable is placed and checked."""
     if size < 4:
         raise UserError(f"--size is {size}; it must be at least 4")
+    index = path if path.name.endswith(".index") else path.with_name(f"{path.name.split('.data-')[0]}.index")
+    if not path.is_dir() and not index.is_file():
+        raise UserError(f"{path} is no TensorFlow checkpoint: there is no {index.name}")
     from ..base.console import say
     from ..formats.official import from_tf
 

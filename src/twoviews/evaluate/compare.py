@@ -12,7 +12,7 @@ from torch import nn
 
 from ..base.errors import UserError
 from ..base.names import name_of
-from ..base.settings import options_of
+from ..base.settings import options_of, several
 from ..nets.names import of_library
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
@@ -34,6 +34,7 @@ def compare(
     architecture. `plot`: a PNG of accuracy against labels. `options` are fields of CompareConfig.
     """
     config, began = options_of(CompareConfig, options), time.perf_counter()
+    encoders = several("encoders", encoders, nn.Module)
     if not encoders:
         raise UserError("compare needs at least one encoder beside the pictures")
     subjects = [named(encoder, config.size) for encoder in encoders]

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from ..base.errors import UserError, unknown
+from ..base.errors import UserError, WrongType, unknown
 from ..base.settings import Checked, setting
 from ..sources.config import ReadConfig
 
@@ -66,7 +66,7 @@ class Drawing(ReadConfig):
     workers: int = setting(-1, "processes that decode picture files; -1: as many as make sense", free=True)
 
     LEAST = ("seeds",)
-    NOT_BELOW = ("size",)
+    NOT_BELOW = ("size", "seed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,8 @@ class Asking(Drawing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.labels:
+            raise UserError("labels is empty; it must be one amount or several: all, 5 (per class), 1%")
         for text in filter(None, self.labels):
             amount(text)
 
@@ -171,11 +173,11 @@ class DistillConfig(LearnConfig):
     NOT_BELOW = ("weight_decay", "truth")
 
     def __post_init__(self) -> None:
+        if isinstance(self.labels, list | tuple):
+            raise WrongType("distill takes one amount of labels: that which the teacher learned from")
         super().__post_init__()
         if self.truth > 1:
             raise UserError(f"truth is {self.truth}; it must be from 0 to 1")
-        if not isinstance(self.labels, str):
-            raise UserError("distill takes one amount of labels: that which the teacher learned from")
         if self.labels:
             amount(self.labels)
 

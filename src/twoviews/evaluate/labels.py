@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,8 @@ TEST_SHARE = 0.2
 Int = NDArray[np.int64]
 
 
-def choose(labels: Int, classes: int, wanted: Amount, *key: int | str) -> Int:
-    """Positions in `labels` of the chosen ones, ascending; class-balanced, keyed. Raises UserError when a class has too few."""
+def choose(labels: Int, classes: int, wanted: Amount, *key: int | str, names: Sequence[str] = ()) -> Int:
+    """Positions in `labels` of the chosen ones, ascending; class-balanced, keyed. Raises UserError when a class, called as in `names`, has too few."""
     if wanted.all:
         return np.arange(len(labels))
     chosen = []
@@ -31,7 +31,9 @@ def choose(labels: Int, classes: int, wanted: Amount, *key: int | str) -> Int:
         members = np.flatnonzero(labels == number)
         count = wanted.per_class or max(1, round(len(members) * (wanted.share or 0)))
         if len(members) < count:
-            raise UserError(f"{wanted} labels were asked for, and class {number} has only {len(members)} in the training part")
+            raise UserError(
+                f"{wanted} labels were asked for, and class {one_line(names[number]) if number < len(names) else number} has only {len(members)} in the training part"
+            )
         chosen.append(members[rng.permutation(len(members), *key, number)[:count]])
     return np.sort(np.concatenate(chosen))
 
@@ -49,6 +51,7 @@ class Questions:
     name: Callable[[int], str] = str
     choices: int = 0
     part: str = TEST
+    names: tuple[str, ...] = ()  # of the classes
 
     @property
     def asked(self) -> int:
@@ -79,7 +82,7 @@ class Questions:
         """
         if not wanted.file:
             train, test = self.split(seed)
-            return train[choose(self.labels[train], self.classes, wanted, "labels", seed)], test
+            return train[choose(self.labels[train], self.classes, wanted, "labels", seed, names=self.names)], test
         pool = np.arange(self.asked if self.fixed is None else self.fixed)
         names = [self.name(int(i)) for i in pool]
         chosen = listed(Path(wanted.file), names, [f"{TRAIN}: {name}" for name in names])
@@ -171,6 +174,7 @@ def questions(pictures: Pictures, choices: bool = False) -> Questions:
         pictures.labelled.name,
         0 if held is None else len(held),
         pictures.test_on,
+        tuple(pictures.labelled.classes),
     )
 
 

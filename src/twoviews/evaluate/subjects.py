@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from ..base import device as devices
 from ..base.console import say
-from ..base.errors import RunError, UserError, WrongType
+from ..base.errors import RunError, UserError
 from ..base.files import sha256
 from ..nets.base import Encoder, Spec
 from ..nets.encoder import fingerprint, from_spec, load_encoder, wrap_encoder
@@ -81,10 +80,6 @@ class Named:
 
 def pictures_for(net: Encoder, images: str | Path | ImageSource, config: ReadConfig) -> Pictures:
     """The pictures of a SPEC as this encoder takes them: in its channels and, where the config says nothing else, its range."""
-    if not isinstance(images, str | os.PathLike | ImageSource):
-        raise WrongType(
-            f"the images are a path, a name or an ImageSource, and this is {'None' if images is None else f'of type {type(images).__name__}'}"
-        )
     return open_pictures(images, net.spec.channels, config, range=net.spec.range)
 
 

@@ -24,7 +24,7 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import reuse_memory
 from ..base.errors import UserError
-from ..base.settings import options_of
+from ..base.settings import options_of, several
 from ..base.work import Work, slug, working
 from ..nets.classifier import Classifier
 from ..nets.encoder import from_spec
@@ -66,10 +66,10 @@ def transfer(encoder: str | Path | nn.Module, sets: Sequence[str] = ("all",), ou
 
     `options` are fields of TransferConfig. `out` keeps what is finished. Raises UserError for sets that are not there.
     """
-    config = options_of(TransferConfig, options)
+    config, sets = options_of(TransferConfig, options), several("sets", sets)
     subject = named(encoder, config.size)
     joined = processes.join()
-    every, found, absent = list(sets) == ["all"], [], []
+    every, found, absent = sets == ["all"], [], []
     for name in TRANSFER_SETS if every else sets:
         try:
             found.append(open_set(name, config, subject.encoder.spec.channels))

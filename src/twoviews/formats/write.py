@@ -20,7 +20,7 @@ from ..base.files import write_json, write_text, write_whole
 from ..base.settings import options_of
 from ..evaluate.subjects import Named, named
 from ..nets.base import Encoder
-from ..nets.encoder import fingerprint, load_encoder, save_encoder
+from ..nets.encoder import fingerprint, load_encoder, save_encoder, tensors_of
 from ..nets.foreign import Foreign
 from ..nets.names import WEIGHTS
 from .card import card
@@ -99,7 +99,7 @@ def as_timm(net: Encoder, part: Path, config: ExportConfig, x: Tensor, wanted: T
     import timm
 
     name, state = library_state(net, "timm", config.approximate)
-    save_file(state, part / "model.safetensors")
+    save_file(tensors_of(state), part / "model.safetensors")
     channels = net.spec.channels
     made = timm.create_model(name, num_classes=0, in_chans=channels, checkpoint_path=str(part / "model.safetensors"))
     extra = "" if channels == 3 else f", in_chans={channels}"
@@ -112,7 +112,7 @@ def as_torchvision(net: Encoder, part: Path, config: ExportConfig, x: Tensor, wa
     from torchvision import models
 
     name, state = library_state(net, "torchvision", config.approximate)
-    save_file(state, part / "model.safetensors")
+    save_file(tensors_of(state), part / "model.safetensors")
     made: Any = models.get_model(name, weights=None)
     last = [path for path, module in made.named_modules() if isinstance(module, nn.Linear)][-1]
     parent, _, child = last.rpartition(".")
@@ -160,7 +160,7 @@ def as_huggingface(net: Encoder, part: Path, config: ExportConfig, x: Tensor, wa
         },
     )
     save_file(
-        {f"encoder.{key}": value.contiguous() for key, value in net.state_dict().items()}, part / "model.safetensors", {"format": "pt"}
+        {f"encoder.{key}": value for key, value in tensors_of(net.state_dict()).items()}, part / "model.safetensors", {"format": "pt"}
     )
     with torch.inference_mode():
         again = transformers.AutoModel.from_pretrained(part, trust_remote_code=True).eval()

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..base.errors import RunError
 from ..sources.config import Reading
 from ..sources.inputs import picture, several
 from ..views.evaluation import evaluation_view
@@ -68,7 +69,8 @@ class Encoder(nn.Module):
         """h of one picture, (num_features,), or of several, (N, num_features): `preprocess`, then the encoder in evaluation mode.
 
         One picture is what `preprocess` takes. Several are an array (N, H, W, C), a tensor (N, C, H, W), or a list of pictures of any sizes
-        and kinds. Raises TypeError for what is no picture, UserError (a ValueError) for wrong values.
+        and kinds. Raises TypeError for what is no picture, UserError (a ValueError) for wrong values,
+        RunError where h is not finite.
         """
         many = several(image)
         if many is None:
@@ -81,7 +83,11 @@ class Encoder(nn.Module):
         device = next((tensor.device for tensor in tensors), torch.device("cpu"))
         modes = [(module, module.training) for module in self.modules()]
         try:
-            return self.eval()(torch.stack([self.preprocess(image) for image in images]).to(device)).float()
+            h = self.eval()(torch.stack([self.preprocess(image) for image in images]).to(device)).float()
         finally:
             for module, mode in modes:
                 module.training = mode
+        if not h.isfinite().all():
+            whose = type(self.network).__name__ if self.spec.name == "custom" else self.spec
+            raise RunError(f"{whose} gives features that are not finite: its weights, or its mean and std, are broken")
+        return h

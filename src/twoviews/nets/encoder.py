@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,14 @@ from torch import nn
 from ..base.errors import RunError, UserError, WrongType
 from ..base.files import to_json, write_whole
 from ..base.names import reachable
+from ..base.settings import of_type
+from .arguments import check_feeding, check_numbers
 from .base import Encoder, Spec
 from .convnet import ConvNet
 from .foreign import Foreign, first_line, for_channels, preprocessing_of, timm_encoder, torchvision_built, torchvision_encoder
 from .names import UNTRAINED, check_encoder, encoder_file, of_library
 from .resnet import ResNet
-from .trial import SHOWN, at_size, fits, near, refusal
+from .trial import SHOWN, at_size, broken, fits, near, refusal
 from .trial import width as width_of
 
 OWN = 224  # side of pictures where neither the user nor the network says another
@@ -52,6 +54,9 @@ def encoder(
     `.preprocess` feeds it; None: 224, or the network's own size where it takes no other. Raises UserError for unknown names (with the nearest),
     stems, widths, sizes that a network does not take (with some that it does), and weights that cannot be had.
     """
+    for what, value, kind in (("name", name, str), ("width", width, float), ("sk", sk, bool), ("stem", stem, str), ("seed", seed, int)):
+        of_type(what, value, kind)
+    check_feeding(size, channels, resize, range)
     spec = Spec(name, width, sk, stem, OWN if size is None else size, channels, resize, range)
     return made(spec, pretrained, seed, any_size=size is None)
 
@@ -167,11 +172,17 @@ def wrap_encoder(
         raise WrongType(f"an encoder is an nn.Module, and this is of type {type(module).__name__}")
     if isinstance(module, Encoder):
         return at_size(module, size or 0)
+    check_feeding(size, channels, resize, range)
     side, usual, own_mean, own_std = preprocessing_of(module)
     first = None
     for count in dict.fromkeys([usual, 3, 1]) if channels is None else [channels]:
         try:
+            for what, values in {"mean": mean, "std": std}.items():
+                if values is not None:
+                    check_numbers(what, values, count)
             return adopt(module, count, size or side, resize, range, own_mean if mean is None else mean, own_std if std is None else std)
+        except WrongType:
+            raise
         except UserError as error:
             first = first or error
     assert first is not None
@@ -198,17 +209,17 @@ def save_encoder(path: Path, net: Encoder, provenance: dict[str, Any]) -> None:
 def save_module(path: Path, module: nn.Module, header: dict[str, Any]) -> None:
     """A module's tensors and a header of JSON as one safetensors file. One header key only: the format does not keep the order of several,
     and equal weights are to be equal files."""
-    write_whole(path, lambda part: save_file(tensors_of(module), part, {"twoviews": to_json(header)}))
+    write_whole(path, lambda part: save_file(tensors_of(module.state_dict()), part, {"twoviews": to_json(header)}))
 
 
-def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
-    """A module's tensors as the format takes them: on the host, contiguous, and what parts of a network share once for each."""
+def tensors_of(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict as the format takes them: on the host, contiguous, and what parts of a network share once for each."""
     tensors: dict[str, torch.Tensor] = {}
     seen = set()
-    for name, value in module.state_dict().items():
+    for name, value in state.items():
         own = value.detach().cpu().contiguous()
-        tensors[name] = own.clone() if own.data_ptr() in seen else own
-        seen.add(own.data_ptr())
+        tensors[name] = own.clone() if own.untyped_storage().data_ptr() in seen else own
+        seen.add(own.untyped_storage().data_ptr())
     return tensors
 
 
@@ -287,9 +298,9 @@ def fingerprint(net: nn.Module) -> str:
     """sha256 over all parameters and buffers: equal before and after proves that an evaluation left the encoder alone."""
     import hashlib
 
-    digest = hashlib.sha256()
+    digest, bad = hashlib.sha256(), broken(net)
+    if bad:
+        raise RunError(f"the encoder's {bad} is not finite: these weights are of a training that broke")
     for name, tensor in sorted(net.state_dict().items()):
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise RunError(f"the encoder's {name} is not finite: these weights are of a training that broke")
         digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -34,7 +34,10 @@ class Foreign(Encoder):
         if x.shape[1] == 1 and len(self.mean) == 3:
             x = x.expand(-1, 3, -1, -1)
         x = (x - self.mean) / self.std
-        return vector(self.network(x.contiguous() if self.contiguous else x), len(x))
+        dtype = next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
+        if dtype != torch.float32:  # a network of another precision computes in its own
+            return vector(self.network((x.contiguous() if self.contiguous else x).to(dtype)), x.shape[0]).float()
+        return vector(self.network(x.contiguous() if self.contiguous else x), x.shape[0])  # len would bind an exported graph to this batch
 
 
 def vector(out: Any, n: int) -> Tensor:
@@ -56,7 +59,7 @@ def vector(out: Any, n: int) -> Tensor:
         out = out.mean((2, 3))
     elif out.ndim == 3:
         out = out.mean(1)
-    if out.ndim != 2 or len(out) != n:
+    if out.ndim != 2 or out.shape[0] != n:
         raise UserError(
             f"the network gives the shape {tuple(out.shape)} for {n} pictures, and an encoder gives one vector a picture: (N, d)"
         )

@@ -10,6 +10,7 @@ DEPTHS = (18, 34, 50, 101, 152, 200)
 NAMES = (*(f"resnet{depth}" for depth in DEPTHS), "convnet")
 LIBRARIES = ("timm", "torchvision")
 STEMS = ("imagenet", "small", "torchvision")
+CUSTOM = "custom"  # what specs and configurations call a module of the user's own
 WEIGHTS = "encoder.safetensors"
 HEAD = "head.safetensors"
 CLASSIFIER = "classifier.safetensors"

@@ -58,6 +58,15 @@ def device_of(net: nn.Module) -> torch.device:
     return next((tensor.device for tensors in (net.parameters(), net.buffers()) for tensor in tensors), torch.device("cpu"))
 
 
+def broken(net: nn.Module) -> str | None:
+    """The first tensor that says that weights are broken: NaN anywhere, an infinity in a weight or in a batch norm's statistics. Masks may be −inf."""
+    buffers = {name for name, _ in net.named_buffers(remove_duplicate=False) if not name.endswith(("running_mean", "running_var"))}
+    for name, value in net.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all() and (name not in buffers or value.isnan().any()):
+            return name
+    return None
+
+
 def width(net: Encoder, size: int) -> int:
     """The length of h for pictures of this side, by sending some through. Raises what the network raises."""
     with _aside(net), torch.no_grad():
@@ -186,7 +195,7 @@ def trial(net: Encoder, head: nn.Module, images: int, device: torch.device, prec
     if spec.name == "custom":
         with contextlib.suppress(Exception):  # what its Python code counts is not to move; where it cannot be copied, it does
             net = copy.deepcopy(net)
-    endless = next((key for key, value in net.state_dict().items() if value.is_floating_point() and not value.isfinite().all()), None)
+    endless = broken(net)
     if endless:
         raise _cannot(
             name, spec.size, f"its {endless} is not finite from the beginning, so that nothing could tell when a training breaks."

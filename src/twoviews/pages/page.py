@@ -14,7 +14,7 @@ from markupsafe import Markup
 from ..base.console import say
 from ..base.errors import UserError
 from ..base.files import to_json, write_text
-from ..base.settings import options_of
+from ..base.settings import options_of, several
 from ..training.config import TrainConfig
 from ..vectors.config import DuplicatesConfig
 from .config import ReportConfig
@@ -31,7 +31,7 @@ def report(runs: str | Path | Sequence[str | Path], out: str | Path | None = Non
     and where --images names pictures that are not there; without it a page is made also when the training's pictures are gone.
     """
     config = options_of(ReportConfig, options)
-    paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
+    paths = [Path(run) for run in several("runs", runs)]
     target = target_of(paths, Path(out) if out is not None else None)
     found = [facts(path) for path in paths]
     label(found)

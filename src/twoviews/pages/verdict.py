@@ -35,7 +35,7 @@ def judge(config: dict[str, Any], steps: list[dict[str, Any]], epochs: list[dict
     looked = [line for line in epochs if "verdict" in line]
     if looked:
         evidence.append(
-            f"effective rank of h {looked[-1]['rank']:.0f}, uniformity of z {looked[-1]['uniformity']:.2f} (0: all pictures at one point, −4: spread out)"
+            f"effective rank of h {_figure(looked[-1]['rank'], 0)}, uniformity of z {_figure(looked[-1]['uniformity'], 2)} (0: all pictures at one point, −4: spread out)"
         )
     said = looked[-1]["verdict"].split(":")[0] if looked else ""
     if said == "collapsed":
@@ -69,6 +69,11 @@ def judge(config: dict[str, Any], steps: list[dict[str, Any]], epochs: list[dict
     return Verdict("healthy", "Pictures are told apart, the representation is spread out, and the curves have become flat.", evidence)
 
 
+def _figure(value: float | None, digits: int) -> str:
+    """A figure in words; – where it could not be computed, which a log has as null."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
 def trend(losses: np.ndarray, chance: float) -> float | None:
     """How far the loss fell over the last fifth of the epochs, as a share of its way from chance; None where that is too few to tell."""
     last = max(2, len(losses) // 5)
@@ -81,7 +86,7 @@ def trend(losses: np.ndarray, chance: float) -> float | None:
 
 def gain(looked: list[dict[str, Any]], name: str) -> float | None:
     """How much an accuracy rose over the last fifth of the looks; None where that is too few to tell."""
-    values = [line[name.lower()] for line in looked if name.lower() in line]
+    values = [line[name.lower()] for line in looked if line.get(name.lower()) is not None]
     if len(values) < 2 * COUNTED:
         return None
     return float(values[-1] - np.mean(values[-1 - max(2, len(values) // 5) : -1]))

@@ -76,6 +76,7 @@ def features(
     """`net` of each picture's evaluation view: (n, d) float32 on the device. A module is put into evaluation mode for it and back.
 
     `ids` takes only these pictures; `what` names the progress bar; `missing` is for pictures that cannot be read.
+    Raises RunError, naming the encoder, for features that are not finite.
     """
     device = device or torch.device("cpu")
     training = isinstance(net, nn.Module) and net.training
@@ -87,4 +88,12 @@ def features(
             out.append(net(x.to(device).contiguous(memory_format=torch.channels_last)).float())
     if isinstance(net, nn.Module):
         net.train(training)
-    return torch.cat(out)
+    h = torch.cat(out)
+    if not h.isfinite().all():
+        rows = int((~h.isfinite().all(1)).sum())
+        kind = type(getattr(net, "network", net)).__name__
+        whose = f"{what} ({kind})" if what else kind
+        raise RunError(
+            f"{whose} gives features that are not finite for {rows:,} of {len(h):,} pictures: no figure could be computed from them"
+        )
+    return h

@@ -91,6 +91,8 @@ class ReadConfig(Checked):
         object.__setattr__(self, "parts", tuple(map(_as_named, self.parts)))
         if self.range not in (AUTO, DATA):
             limits(self.range)
+        if self.parts and self.parts[0] != "none" and "=" not in self.parts[0]:
+            raise UserError(f"--parts {self.parts[0]!r} is not understood: PART=NAME, such as train=NAME test=NAME, or none alone")
 
     def reading(self, channels: int, range: str = AUTO) -> Reading:
         """How files are decoded to these channels; `range`, an encoder's own, counts where none is asked for."""

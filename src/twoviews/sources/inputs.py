@@ -51,8 +51,17 @@ def picture(given: Any, how: Reading) -> Tensor:
         if isinstance(given, str | os.PathLike):
             return _file(Path(given), how)
         if isinstance(given, Image.Image):
+            if 0 in given.size:
+                raise UserError(f"a picture of {given.width} × {given.height} has no pixels")
+            if given.mode == "La":  # Pillow converts it to LA alone
+                given = given.convert("LA")
             return from_pil(given, how)
+        if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+            raise WrongType("a masked array is no picture, as nothing says what lies below its mask: give array.filled(VALUE)")
         if isinstance(given, Tensor):
+            if given.layout != torch.strided or given.is_meta:
+                kind = "without values (meta)" if given.is_meta else "of a sparse layout"
+                raise WrongType(f"a tensor {kind} is no picture: give {'one with values' if given.is_meta else 'x.to_dense()'}")
             return _tensor(given.detach().cpu(), how)
         if isinstance(given, np.ndarray):
             return _array(given, how)

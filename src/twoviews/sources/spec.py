@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from ..base.console import detail, tell, track
-from ..base.errors import UserError, unknown
+from ..base.errors import UserError, WrongType, unknown
 from ..base.names import path_of, reachable
 from .config import READ, ReadConfig, Reading
 from .decode import USUAL, as_channels, decode, info
@@ -82,6 +83,16 @@ class Pictures:
         )
 
 
+def check_images(images: object) -> None:
+    """Raises WrongType for what is neither a SPEC nor a source."""
+    if not isinstance(images, str | os.PathLike | ImageSource):
+        what = "None" if images is None else f"of type {type(images).__name__}"
+        raise WrongType(
+            f"the images are a path, a name or an ImageSource, and this is {what}: pictures in memory or in a list of files are given by an "
+            "ImageSource of your own, or as a folder"
+        )
+
+
 def open_pictures(
     spec: str | Path | ImageSource,
     channels: int = 3,
@@ -99,6 +110,7 @@ def open_pictures(
     """
     if isinstance(spec, ImageSource):
         return Pictures("a source of your own", {ALL: spec}, [])
+    check_images(spec)
     config = config or ReadConfig()
     name = path_of(str(spec))
     check_spec(name)

@@ -149,7 +149,7 @@ def sidedness(small: Tensor) -> tuple[float, float, float]:
     for number in range(5):
         own = x[fold != number]
         # ridge towards +1 for all differences: antisymmetric, so the mirrored pictures are the other class and need no rows of their own
-        gram = own @ own.T + 0.3 * own.square().sum(1).mean() * torch.eye(len(own), dtype=x.dtype)
+        gram = own @ own.T + 0.3 * own.square().sum(1).mean().clamp(min=1e-9) * torch.eye(len(own), dtype=x.dtype)
         weight = own.T @ torch.linalg.solve(gram, torch.ones(len(own), dtype=x.dtype))
         right += int((x[fold == number] @ weight > 0).sum())
     interval = stats.binomtest(right, n).proportion_ci(0.95, "wilson")

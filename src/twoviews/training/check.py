@@ -18,6 +18,8 @@ def check(images: str | Path | None, out: Path | None, given: dict[str, Any]) ->
     config = resolve({}, given)
     if config.recipe != "auto":
         recipe(config.recipe)
+    if "batch" in given and config.batch < 2:
+        raise UserError("batch is 1; a pair needs other pairs to be told from: at least 2")
     check_encoder(config.encoder)
     if config.init:
         check_weights(config.init)

@@ -23,7 +23,7 @@ def save(run: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimize
 
     def fill(part: Path) -> None:
         part.mkdir()
-        save_file(tensors_of(model), part / "model.safetensors")
+        save_file(tensors_of(model.state_dict()), part / "model.safetensors")
         save_file(tensors, part / "optimizer.safetensors")
         (part / "state.json").write_text(to_json({**finite(state), "step": step, "optimizer": values}) + "\n", encoding="utf-8")
 

@@ -21,19 +21,21 @@ from ..base import processes
 from ..base.console import say
 from ..base.device import describe as describe_device
 from ..base.device import reuse_memory
-from ..base.errors import RunError, UserError
+from ..base.errors import RunError, UserError, WrongType
 from ..base.files import locked, sweep
+from ..base.settings import path_argument
 from ..losses.named import chance
 from ..losses.nt_xent import contrastive_metrics
 from ..nets.encoder import save_encoder, save_module
 from ..nets.names import HEAD, WEIGHTS
-from ..nets.trial import place
+from ..nets.trial import broken, place
 from ..probes.features import Cut
 from ..probes.quality import alignment, uniformity, verdict
 from ..sources.files import Files, keep
 from ..sources.loader import Batch, Loader
 from ..sources.order import Batches, Order
 from ..sources.source import ImageSource
+from ..sources.spec import check_images
 from ..views.pipeline import Views
 from . import checkpoint
 from .check import check, run_folder
@@ -67,11 +69,13 @@ def train(
     (x1, x2), or more of them. `loss`: a name, or (z1, z2) → scalar, with as many z as there are views. `options`: fields of TrainConfig.
     Raises UserError for what can be mended before the run, RunError for what breaks in it, Stopped after a signal.
     """
+    check_images(images)
+    _check_encoder(encoder)
     if isinstance(encoder, str):
         options["encoder"] = encoder
     if isinstance(loss, str):
         options["loss"] = loss
-    out = run_folder(images, out)
+    out = run_folder(images, None if out is None else path_argument("out", out))
     check(None if isinstance(images, ImageSource) else images, out, options)
     joined = processes.join()
     plan = prepare(images, encoder if isinstance(encoder, nn.Module) else None, options, out)
@@ -85,6 +89,14 @@ def train(
     if joined:
         processes.leave()
     return run
+
+
+def _check_encoder(encoder: Any) -> None:
+    """Raises WrongType for what is neither a name nor a module."""
+    if isinstance(encoder, type) and issubclass(encoder, nn.Module):
+        raise WrongType(f"encoder is the class {encoder.__name__}; give a network made of it: encoder={encoder.__name__}(…)")
+    if not isinstance(encoder, str | nn.Module | None):
+        raise WrongType(f"encoder is of type {type(encoder).__name__}; it is a name, such as 'resnet18' or 'timm:NAME', or an nn.Module")
 
 
 def _begin(out: Path, plan: Plan, held: contextlib.ExitStack) -> None:
@@ -292,12 +304,10 @@ class Trainer:
             "log_bytes": log.position(),
             "finished": self.done == self.plan.steps,
         }
-        broken = next(
-            (name for name, value in self.model.state_dict().items() if value.is_floating_point() and not value.isfinite().all()), None
-        )
-        if broken:
+        bad = broken(self.model)
+        if bad:
             raise RunError(
-                f"{broken} is not finite after step {self.done} (learning rate {self.plan.schedule(self.done - 1):.3g}): nothing was saved, the last "
+                f"{bad} is not finite after step {self.done} (learning rate {self.plan.schedule(self.done - 1):.3g}): nothing was saved, the last "
                 "checkpoint is good. Lower --learning-rate"
             )
         checkpoint.save(self.run.path, self.done, self.model, self.step.optimizer, state, self.config.keep_every)

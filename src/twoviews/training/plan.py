@@ -18,7 +18,7 @@ from ..nets.base import Encoder, Spec
 from ..nets.encoder import adopt, from_spec, load_weights, made, read_header, spec_of
 from ..nets.foreign import preprocessing_of
 from ..nets.head import Head, head
-from ..nets.names import encoder_file, of_library
+from ..nets.names import CUSTOM, encoder_file, of_library
 from ..nets.trial import at_size, trial
 from ..optim.schedule import Schedule, official
 from ..sources.files import Files, kept
@@ -122,7 +122,9 @@ def prepare(images: str | Path | ImageSource, module: nn.Module | None, given: d
         config = dataclasses.replace(config, size=net.spec.size)
     if net.spec.built:
         notes.append(f"{net.spec} is built for {net.spec.built} pixels: such networks take one size each")
-    if config.init or (isinstance(module, Encoder) and net.spec.name != "custom"):
+    if net.spec.name == CUSTOM:
+        config = dataclasses.replace(config, encoder=CUSTOM)
+    elif config.init or isinstance(module, Encoder):
         spec = net.spec
         config = dataclasses.replace(config, encoder=spec.name, width=spec.width, sk=spec.sk, stem=spec.stem)
     with torch.random.fork_rng(devices=[]):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import UserError
 from ..base.files import read_json, write_json
-from ..nets.names import WEIGHTS
+from ..base.settings import path_argument
+from ..nets.names import CUSTOM, WEIGHTS
 from .config import TrainConfig, differences
 from .log import read_log
 
@@ -25,6 +26,9 @@ class Run:
     """A RUN folder."""
 
     path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", path_argument("path", self.path))
 
     @property
     def info(self) -> dict[str, Any]:
@@ -80,6 +84,13 @@ def claim(path: Path, config: TrainConfig, source: dict[str, Any]) -> Run:
     if (path / "config.json").is_file():
         info = run.info
         changed = differences(info["config"], config)
+        began, module = info["config"].get("encoder"), config.encoder == CUSTOM
+        if began == CUSTOM and not module:
+            raise UserError(f"{path}: this RUN's encoder is a module of yours: give it again from Python, encoder=MODULE")
+        if (
+            module and began != CUSTOM and checkpoints(path)
+        ):  # RUNs of older versions name the default; the checkpoint tells whether it fits
+            changed = [text for text in changed if not text.startswith("encoder: ")]
         if info["source"]["fingerprint"] != source["fingerprint"]:
             changed.append(
                 f"pictures: {info['source']['count']:,} of {info['source']['spec']} → {source['count']:,} of {source['spec']} (or their content)"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..base.errors import UserError
 from ..base.names import path_of, utf8
-from ..base.settings import options_of
+from ..base.settings import options_of, several
 from ..sources.source import ImageSource
 from . import sinks
 from .config import SearchConfig
@@ -79,6 +79,7 @@ def search(encoder: str | Path | nn.Module, images: str | Path | ImageSource, qu
     are fed as stored vectors were, where `options` do not say otherwise.
     """
     config = options_of(SearchConfig, options)
+    queries = several("queries", queries)
     if not queries:
         raise UserError("search needs at least one --query FILE")
     files = [path_of(str(query)) for query in queries]

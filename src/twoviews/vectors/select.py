@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..base import draws as rng
 from ..base.errors import UserError, unknown
 from ..base.names import path_of
-from ..base.settings import options_of
+from ..base.settings import of_type, options_of
 from ..evaluate.labels import listed
 from ..sources.parts import TEST, VAL
 from ..sources.source import ImageSource
@@ -95,7 +95,7 @@ def select(
 
     `options` are fields of SelectConfig. Raises UserError for names in `given` that match no picture.
     """
-    config = options_of(SelectConfig, options)
+    config, n = options_of(SelectConfig, options), of_type("n", n, int)
     vectors = vectors_of(fed(encoder, images, config), images)
     pool = np.array([row for row, split in enumerate(vectors.splits) if split not in (VAL, TEST)], np.int64)
     given = None

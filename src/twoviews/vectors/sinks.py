@@ -21,6 +21,7 @@ from torch import Tensor
 from ..base.errors import UserError
 from ..base.files import to_json, write_whole
 from ..base.names import one_line, reachable, utf8
+from ..base.settings import path_argument
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
 
@@ -173,7 +174,8 @@ def matrix(table: pa.Table) -> np.ndarray:
 
 def read(spec: str | Path) -> Vectors:
     """Vectors from any sink. Raises UserError for what `twoviews embed` did not write."""
-    spec, path = str(spec), Path(spec)
+    path = path_argument("vectors", spec)
+    spec = str(spec)
     if spec.startswith(LANCE):
         return from_table(open_table(spec).to_arrow(), spec)
     if path.suffix == ".npz":

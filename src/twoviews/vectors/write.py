@@ -19,7 +19,7 @@ from ..base.console import say
 from ..base.device import autocast
 from ..base.errors import RunError, UserError
 from ..base.names import name_of, reachable
-from ..base.settings import options_of
+from ..base.settings import options_of, path_argument
 from ..base.work import slug, working
 from ..evaluate.subjects import named, pictures_for, where, workers_for
 from ..nets.classifier import load_head
@@ -112,6 +112,7 @@ def embed(encoder: str | Path | nn.Module, images: str | Path | ImageSource, out
     it was killed. Raises UserError for what can be mended before, RunError where no image can be read.
     """
     config = options_of(EmbedConfig, options)
+    path_argument("out", out)
     refuse_target(str(out))
     joined = processes.join()
     embedder = Embedder(encoder, config)
