@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from twoviews.base.console import command, say, tell
+from twoviews.base.console import command, say, say_held, tell
 from twoviews.base.errors import UserError
 from twoviews.evaluate.detect import example
 from twoviews.sources.boxes import TEST, TRAIN, VALIDATION, open_boxes
@@ -739,7 +739,8 @@ def test_commands_are_told_of_boxes_and_python_callers_are_not(tmp_path, capsys,
     assert not capsys.readouterr().err
     with command():
         open_boxes(tmp_path)
-    assert capsys.readouterr().err.startswith("boxes as in COCO: 10 images")
+        say_held()  # as detect does before it trains
+        assert capsys.readouterr().err.startswith("boxes as in COCO: 10 images")
 
 
 def test_real_boxes_of_voc(shared_data, capsys):

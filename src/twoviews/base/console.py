@@ -55,7 +55,7 @@ def mute() -> None:
 
 def say(message: str) -> None:
     """One message line on standard error; markup is not interpreted, so file names may hold anything."""
-    _say_held()
+    say_held()
     err().print(message, soft_wrap=True)
 
 
@@ -67,7 +67,7 @@ def command(details: bool = False) -> Iterator[None]:
     _told.clear()
     try:
         yield
-        _say_held()
+        say_held()
     finally:
         _held.clear()
         _command = _details = False
@@ -83,7 +83,8 @@ def tell(message: str) -> None:
         _held.append(message)
 
 
-def _say_held() -> None:
+def say_held() -> None:
+    """What was told is said now: before long work, when nothing can be refused any more."""
     while _held:
         say(_held.pop(0))
 
@@ -122,7 +123,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     if not err().is_terminal:
         yield from items
         return
-    _say_held()
+    say_held()
     from rich.progress import track as rich_track
 
     yield from rich_track(items, what, total=total, console=err(), transient=True)

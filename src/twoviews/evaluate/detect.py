@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..base import draws as rng
 from ..base import processes
-from ..base.console import say, track
+from ..base.console import say, say_held, track
 from ..base.device import pick, reuse_memory
 from ..base.errors import UserError
 from ..base.files import write_whole
@@ -74,7 +74,9 @@ def detect(encoder: str | Path | nn.Module, boxes: str | Path, out: str | Path |
     subject = named(encoder)
     parts = open_boxes(boxes, subject.encoder.spec.channels, config.seed)
     folder = Path(out) if out is not None else (subject.folder or Path("runs") / slug(subject.text)) / f"detect-{slug(Path(boxes).stem)}"
-    result = Detecting(subject, parts, str(boxes), config).measure(folder)
+    work = Detecting(subject, parts, str(boxes), config)
+    say_held()
+    result = work.measure(folder)
     if joined:
         processes.leave()
     return result
