@@ -130,7 +130,7 @@ def seeds(folder: Path) -> dict[str, tuple[list[bytes], Callable[[bytes], Any]]]
     voc = b"<annotation><filename>a.png</filename><object><name>x</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>8</xmax><ymax>9</ymax></bndbox></object></annotation>"
     sizes = {"width": 10, "height": 12}
     coco = {
-        "images": [{"id": n, "file_name": "a.png", **sizes} for n in range(9)],
+        "images": [{"id": n, "file_name": f"voc/JPEGImages/n{n}.png", **sizes} for n in range(9)],
         "annotations": [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 5, 5]} for n in range(9)],
         "categories": [{"id": 1, "name": "x"}],
     }
@@ -140,7 +140,8 @@ def seeds(folder: Path) -> dict[str, tuple[list[bytes], Callable[[bytes], Any]]]
     (folder / "voc" / "JPEGImages").mkdir()
     (folder / "voc" / "JPEGImages" / "a.png").write_bytes(files[1])
     for n in range(12):
-        (folder / "voc" / "Annotations" / f"n{n}.xml").write_bytes(voc)
+        (folder / "voc" / "Annotations" / f"n{n}.xml").write_bytes(voc.replace(b"a.png", b"n%d.png" % n))
+        (folder / "voc" / "JPEGImages" / f"n{n}.png").write_bytes(files[1])
     bands = []
     for planar in ("contig", "separate"):
         tifffile.imwrite(

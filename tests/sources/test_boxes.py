@@ -739,7 +739,7 @@ def test_commands_are_told_of_boxes_and_python_callers_are_not(tmp_path, capsys,
     assert not capsys.readouterr().err
     with command():
         open_boxes(tmp_path)
-    assert capsys.readouterr().err.startswith("boxes as in COCO: 10 images")
+        assert capsys.readouterr().err.startswith("boxes as in COCO: 10 images")
 
 
 def test_real_boxes_of_voc(shared_data, capsys):

@@ -74,7 +74,8 @@ def detect(encoder: str | Path | nn.Module, boxes: str | Path, out: str | Path |
     subject = named(encoder)
     parts = open_boxes(boxes, subject.encoder.spec.channels, config.seed)
     folder = Path(out) if out is not None else (subject.folder or Path("runs") / slug(subject.text)) / f"detect-{slug(Path(boxes).stem)}"
-    result = Detecting(subject, parts, str(boxes), config).measure(folder)
+    work = Detecting(subject, parts, str(boxes), config)
+    result = work.measure(folder)
     if joined:
         processes.leave()
     return result
