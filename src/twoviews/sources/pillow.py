@@ -35,6 +35,7 @@ KINDS = {
 }
 TYPES = {"I": "int32", "F": "float32"}
 TURNED = (b"eXIf", b"Raw profile type ", b"XML:com.adobe.xmp")  # what may say how a PNG is turned
+PNG = b"\x89PNG\r\n\x1a\n"
 HEAD = 65_536  # bytes in which a header says how many bits a sample has
 warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on odd metadata; what matters is an error
 _LENIENT = threading.Lock()
@@ -50,7 +51,9 @@ def opened(file: bytes | Path, how: Reading) -> Iterator[Image.Image]:
     """Pillow's picture with its header read. A higher limit of pixels than Pillow's own is a switch for all."""
     if Image.MAX_IMAGE_PIXELS is not None and how.max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = how.max_pixels
-    with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+    in_memory = isinstance(file, bytes)
+    formats = ("PNG",) if in_memory and file.startswith(PNG) else None  # the most common in sets of small files: the others are not asked
+    with Image.open(io.BytesIO(file) if in_memory else file, formats=formats) as image:
         refuse_bomb(image.width * image.height, how)
         yield image
 
@@ -220,7 +223,8 @@ def from_pil(image: Image.Image, how: Reading = RGB, turned: int | None = None) 
         image = Image.alpha_composite(ground, image)
     if image.mode == "LAB":
         image = ImageOps.grayscale(from_lab(image)) if how.channels == 1 else from_lab(image)
-    return from_array(turn(np.asarray(image.convert(MODES[how.channels]))), how)
+    mode = MODES[how.channels]
+    return from_array(turn(np.asarray(image if image.mode == mode else image.convert(mode))), how)
 
 
 def _key(image: Image.Image) -> int | None:
