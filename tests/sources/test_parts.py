@@ -485,6 +485,7 @@ def test_thumbnails_on_the_level_of_classes_are_told(tmp_path, name):
             {"all": ["images/a/0.png", "images/b/0.png"]},
             "2 images in a folder labels",
         ),
+        (["mask/1.png", "depth/2.png"], {"all": ["depth/2.png", "mask/1.png"]}, ""),
         (["with mask/1.png", "without mask/1.png"], {"all": ["with mask/1.png", "without mask/1.png"]}, ""),
     ],
 )
@@ -492,6 +493,10 @@ def test_masks_beside_images_are_no_class(tmp_path, names, want, left):
     found = folder(put(tmp_path, *names, data=b"x"), Reading())
     assert {part: [source.name(i) for i in range(len(source))] for part, source in found.items()} == want
     assert ", ".join(next(iter(found.values())).beside) == left
+
+
+def test_parts_none_takes_folders_of_masks_too(tmp_path):
+    assert folder(put(tmp_path, "images/1.png", "masks/1.png", data=b"x"), Reading(), ("none",))["all"].classes == ["images", "masks"]
 
 
 @pytest.mark.parametrize(
