@@ -557,6 +557,15 @@ def test_a_part_without_its_list_is_taken_as_a_folder(tmp_path):
     assert by_name(found.test) == {f"test/{name}/{n}.png": name for name in "ab" for n in range(2)}
 
 
+@pytest.mark.parametrize("names", [classed("test", classes="xy"), ["test/1.png", "test/2.png"]])
+def test_a_part_without_a_list_and_without_its_classes_has_no_labels(tmp_path, names):
+    put(tmp_path, "train/1.png", "train/2.png", *names)
+    (tmp_path / "train" / "metadata.csv").write_text(METADATA.format(""))
+    found = open_pictures(tmp_path)
+    assert found.training.classes == ["a", "b"]
+    assert set(found.test.labels.tolist()) == {-1}
+
+
 @pytest.mark.parametrize("below", ["", "data/"])
 def test_images_that_a_list_does_not_name_are_counted(tmp_path, below):
     put(tmp_path / below, "train/1.png", "train/2.png", "train/3.png", "4.png")
