@@ -477,6 +477,7 @@ def test_thumbnails_on_the_level_of_classes_are_told(tmp_path, name):
             {"all": ["images/a/0.png", "images/b/0.png"]},
             "2 images in a folder labels",
         ),
+        (["mask/1.png", "depth/2.png"], {"all": ["depth/2.png", "mask/1.png"]}, ""),
         (["with mask/1.png", "without mask/1.png"], {"all": ["with mask/1.png", "without mask/1.png"]}, ""),
     ],
 )
@@ -484,6 +485,10 @@ def test_masks_beside_images_are_no_class(tmp_path, names, want, left):
     found = folder(put(tmp_path, *names, data=b"x"), Reading())
     assert {part: [source.name(i) for i in range(len(source))] for part, source in found.items()} == want
     assert ", ".join(next(iter(found.values())).beside) == left
+
+
+def test_parts_none_takes_folders_of_masks_too(tmp_path):
+    assert folder(put(tmp_path, "images/1.png", "masks/1.png", data=b"x"), Reading(), ("none",))["all"].classes == ["images", "masks"]
 
 
 @pytest.mark.parametrize(
@@ -542,6 +547,15 @@ def test_a_part_without_its_list_is_taken_as_a_folder(tmp_path):
     found = open_pictures(tmp_path)
     assert found.understood == "6 images, 2 classes (a, b) in train 2 · test 4; left out: 2 images not in metadata.csv"
     assert by_name(found.test) == {f"test/{name}/{n}.png": name for name in "ab" for n in range(2)}
+
+
+@pytest.mark.parametrize("names", [classed("test", classes="xy"), ["test/1.png", "test/2.png"]])
+def test_a_part_without_a_list_and_without_its_classes_has_no_labels(tmp_path, names):
+    put(tmp_path, "train/1.png", "train/2.png", *names)
+    (tmp_path / "train" / "metadata.csv").write_text(METADATA.format(""))
+    found = open_pictures(tmp_path)
+    assert found.training.classes == ["a", "b"]
+    assert set(found.test.labels.tolist()) == {-1}
 
 
 @pytest.mark.parametrize("below", ["", "data/"])

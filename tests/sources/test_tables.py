@@ -533,6 +533,8 @@ def test_numbers_of_labels_cost_nothing():
         ("split", pa.array(["train"] * 4 + ["test"] * 2).dictionary_encode(), {}),
         ("split", pa.array(["synthetic_train"] * 4 + ["real_test"] * 2), {}),
         ("split", pa.array(["train_full"] * 4 + ["test_small"] * 2), {}),
+        ("split", pa.array(["tr"] * 4 + ["te"] * 2), {}),
+        ("split", pa.array([b"train"] * 4 + [b"test"] * 2), {}),
         ("fold", pa.array([0] * 4 + [1] * 2), {"split_column": "fold", "parts": ("train=0", "test=1")}),
     ],
 )
@@ -608,3 +610,11 @@ def test_labels_of_several_types_are_named(folder):
     (folder / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UserError, match="'label' holds values of several types, such as 'x' in row 1 and 3 in row 2"):
         read(folder / "list.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("synthetic_train", "real_test"), ("train_full", "test_small"), ("TR", "TE"), ("Xtrain", "Xtest")]
+)
+def test_values_of_other_words_are_parts_too(folder, train, test):
+    (folder / "list.csv").write_text(f"path,label,split\na.png,x,{train}\np.png,y,{train}\nBär.png,x,{test}\n")
+    assert {part: named(source) for part, source in read(folder / "list.csv").splits.items()} == {"train": TWO, "test": [("Bär.png", "x")]}

@@ -46,6 +46,8 @@ def folder(root: Path, how: Reading, parts: Sequence[str] = ()) -> dict[str, Fil
 
 def _without_masks(names: list[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
     """The images without those in folders of masks and the like beside a folder of images, and what is said of these. What is asked for is kept."""
+    if list(asked) == [NONE]:
+        return names, []
     below: dict[str, set[str]] = {}
     for folder in {name.rpartition("/")[0] for name in names}:
         while folder:

@@ -22,7 +22,7 @@ from .config import ReadConfig, Reading
 from .files import SUFFIXES, Files
 from .find import find
 from .folder import classes_of
-from .parts import ALL, NONE, part_of, split_by_part
+from .parts import ALL, NONE, any_part, part_of, split_by_part
 from .schema import image_columns, is_label, is_paths, read_schema
 from .text import read_lines, read_table, readable
 from .understood import images
@@ -61,21 +61,21 @@ def metadata(root: Path, how: Reading, config: ReadConfig) -> dict[str, Files]:
         each = {name: found for name in folders if (found := _metadata_in(base / name))}
         if each:
             lists = [(name, read_rows(found, config, FILE_NAME)) for name, found in each.items()]
-            labelled = any(rows.labels.values is not None for _, rows in lists)
-            lists += [(name, rows) for name in folders if name not in each and (rows := _unlisted(base / name, labelled))]
+            known = {str(v) for _, rows in lists if rows.labels.values is not None for v in rows.labels.values.unique().to_pylist()}
+            lists += [(name, rows) for name in folders if name not in each and (rows := _unlisted(base / name, known))]
             for name, rows in lists:
                 rows.splits = [name] * len(rows.paths)
             return _with_rest(_files(base, base, lists, how, config), base, lists, next(iter(each.values())).name)
     return {}
 
 
-def _unlisted(folder: Path, labelled: bool) -> Rows | None:
-    """The images of a folder of a part that has no list, where others have one; their class folders are labels where the others have any."""
+def _unlisted(folder: Path, known: set[str]) -> Rows | None:
+    """The images of a folder of a part that has no list, where others have one; their class folders are labels if the lists know any of them."""
     names = find(folder).names
     if not names:
         return None
-    numbers, classes = classes_of(names) if labelled else (None, [])
-    values = None if numbers is None else pa.chunked_array([pa.array([classes[n] for n in numbers])])
+    numbers, classes = classes_of(names)
+    values = None if numbers is None or not known & set(classes) else pa.chunked_array([pa.array([classes[n] for n in numbers])])
     return Rows(names, of_labels.Column(str(folder), "", len(names), values), None, [])
 
 
@@ -138,7 +138,7 @@ def read_rows(path: Path, config: ReadConfig, path_column: str = "") -> Rows:
     if config.root_only:
         _refuse_outside(path, paths)
     splits = ["" if v is None else readable(str(v)).strip() for v in columns[of_split]] if of_split else None
-    if tidy(of_split) in SPLIT[1:] and not (config.split_column or config.parts or any(part_of(value) for value in set(splits or ()))):
+    if tidy(of_split) in SPLIT[1:] and not (config.split_column or config.parts or any_part(value for value in splits or () if value)):
         of_split, splits = "", None  # a `part` of a body, a `set` of cards
     remarks += [took(name, what) for name, what in ((of_path, "paths"), (of_label, "labels"), (of_split, "parts")) if name]
     return Rows(paths, dataclasses.replace(labels, count=len(paths)), splits, remarks)
@@ -250,7 +250,7 @@ def by_values(where: Path, splits: list[str], config: ReadConfig) -> tuple[dict[
     if list(config.parts) == [NONE]:
         return {ALL: np.arange(len(splits))}, []
     wrong = next((value for value in counts if value and part_of(value) is None), None)
-    if wrong is not None and not config.parts and not any(part_of(value) for value in counts):
+    if wrong is not None and not config.parts and not any_part(value for value in counts if value):
         row = splits.index(wrong) + 1
         raise UserError(
             f"{where}: row {row} is of the split {wrong!r}, which is not called after a part: --parts train={wrong} … says which it is, --parts {NONE} takes all as one"

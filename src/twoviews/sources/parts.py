@@ -83,6 +83,12 @@ def part_of(name: str) -> str | None:
     return None if meant is None else {_TRAINVAL: TRAIN, _EVAL: TEST}.get(meant.part, meant.part)
 
 
+def any_part(names: Iterable[str]) -> bool:
+    """Whether any of these names says a part, alone or together with the others."""
+    known = list(dict.fromkeys(names))
+    return any(part_of(name) for name in known) or bool(_together(known))
+
+
 def says_only(name: str) -> bool:
     """Whether a name says a part and nothing else: train, test_set, val2017."""
     meant = _meant(name)

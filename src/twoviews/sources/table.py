@@ -22,8 +22,8 @@ from .errors import Unreadable
 from .files import SUFFIXES
 from .listed import by_values
 from .names import series
-from .parts import ALL, NONE, part_of, split_by_part
-from .schema import found_images, image_columns, is_binary, is_label, is_text, read_schema
+from .parts import ALL, NONE, any_part, split_by_part
+from .schema import found_images, image_columns, is_binary, is_label, is_paths, read_schema
 from .source import Encoded, part
 
 IN_MEMORY = 4 << 30  # bytes of Parquet files up to which they are held in memory; larger ones are read by row groups
@@ -289,7 +289,7 @@ def _labels_in(file: str, schema: pa.Schema, label: str, read: pa.Table) -> of_l
 
 
 def _split_column(schema: pa.Schema, config: ReadConfig) -> str:
-    return config.split_column or next((field.name for field in schema if is_text(field.type) and tidy(field.name) in SPLIT), "")
+    return config.split_column or next((field.name for field in schema if is_paths(field.type) and tidy(field.name) in SPLIT), "")
 
 
 def _by_column(source: Encoded, name: str, config: ReadConfig) -> dict[str, Encoded]:
@@ -297,8 +297,12 @@ def _by_column(source: Encoded, name: str, config: ReadConfig) -> dict[str, Enco
     assert isinstance(source, Rows)
     for file in source.files:
         column(file, _schema(file, None).names, name, SPLIT, "split")
-    values = ["" if v is None else str(v).strip() for file in source.files for v in _read(file, [name], None).column(0).to_pylist()]
-    if not (config.split_column or config.parts or any(part_of(value) for value in set(values))):
+    values = [
+        "" if v is None else (os.fsdecode(v) if isinstance(v, bytes) else str(v)).strip()
+        for file in source.files
+        for v in _read(file, [name], None).column(0).to_pylist()
+    ]
+    if not (config.split_column or config.parts or any_part(value for value in values if value)):
         return {ALL: source}
     rows, beside = by_values(Path(source.files[0]), values, config)
     parts: dict[str, Encoded] = {}
