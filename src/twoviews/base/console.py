@@ -54,9 +54,9 @@ def mute() -> None:
 
 
 def say(message: str) -> None:
-    """One message line on standard error; markup is not interpreted, so file names may hold anything."""
+    """One message line on standard error; neither markup nor a line break is interpreted, so file names may hold anything."""
     _say_held()
-    err().print(message, soft_wrap=True)
+    err().print(one_line(message), soft_wrap=True)
 
 
 @contextmanager
