@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import twoviews as tv
-from twoviews.base.console import out, plain, say
+from twoviews.base.console import err, out, plain, say
 from twoviews.base.errors import UserError
 from twoviews.base.files import finite, read_json, to_json, write_json, write_whole
-from twoviews.base.names import default_out, lines_of, meant, name_of, one_line, path_of, reachable, utf8
+from twoviews.base.names import default_out, lines_of, meant, name_of, one_line, path_of, printed, reachable, spelled, utf8
 from twoviews.base.work import slug
 from twoviews.cli.main import main
 from twoviews.evaluate.intervals import bootstrap, summary
@@ -470,7 +472,7 @@ def test_a_path_that_stands_for_several_images_means_all_of_them(tmp_path):
     assert listed(tmp_path / "list.txt", names, [f"train: {name}" for name in names]).tolist() == [0, 1, 2, 3, 4]
     (tmp_path / "list.txt").write_text("x.png\n")
     assert listed(tmp_path / "list.txt", names[:2]).tolist() == [0, 1]
-    with pytest.raises(UserError, match=r"matches several pictures: give its path as in 'a/x.png'"):
+    with pytest.raises(UserError, match=r"matches several pictures: give its path as in 'a/x\.png'"):
         listed(tmp_path / "list.txt", names)
 
 
@@ -499,3 +501,86 @@ def test_shards_of_any_bytes_are_written_and_read(tmp_path, monkeypatch, name):
     assert len(tv.images(f"shards:{name}.tar")) == 4
     assert tv.images(f"shards:{name}.tar").fingerprint
     all_text_is_whole(tmp_path)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.sampled_from([b"a", b"x", b"n", b"0", b"e4", b"\\", b"\n", b"\t", b"\xe4", b"\xc3\xa9", b"u00e9", b"\x1b", b" ", b"/"]),
+        max_size=8,
+    )
+)
+def test_a_name_is_meant_by_what_is_printed_and_by_nothing_else(parts):
+    name = os.fsdecode(b"".join(parts))
+    assert meant(spelled(name)) == name
+    assert meant(printed(name)) == name
+    assert "\n" not in printed(name)
+    printed(name).encode("utf-8")
+    if "\\" not in name:
+        assert printed(name) == one_line(name), "nothing is doubled where nothing need be"
+
+
+TWINS = {
+    "a line break": ("a\nb.png", "a\\nb.png"),
+    "a byte": ("B\udce4r.png", "B\\xe4r.png"),
+    "both": ("B\udce4\\xe4.png", "B\\xe4\udce4.png"),
+    "a backslash": ("a\\\\nb.png", "a\\nb.png"),
+}
+
+
+@pytest.mark.parametrize("twins", TWINS.values(), ids=TWINS)
+def test_files_whose_names_look_alike_are_told_apart(tmp_path, twins):
+    """Each is named by what is printed of it, in lists and in the paths of vectors, and given raw it is itself."""
+    for name in twins:
+        (tmp_path / name).write_bytes(b"x")
+        assert path_of(str(tmp_path / name)) == str(tmp_path / name)
+    assert len({printed(name) for name in twins}) == 2
+    for at, name in enumerate(twins):
+        (tmp_path / "list.txt").write_text(printed(name) + "\n", encoding="utf-8")
+        assert listed(tmp_path / "list.txt", list(twins)).tolist() == [at]
+        assert listed(tmp_path / "list.txt", [f"train/{one}" for one in twins]).tolist() == [at]
+        (tmp_path / twins[1 - at]).unlink()
+        assert path_of(printed(str(tmp_path / name))) == str(tmp_path / name)
+        (tmp_path / twins[1 - at]).write_bytes(b"x")
+
+
+def test_queries_and_choices_with_escapes_in_their_names(tmp_path, monkeypatch):
+    (tmp_path / "set").mkdir()
+    monkeypatch.chdir(tmp_path)
+    names = ["B\udce4\\xe4.png", "a\nb.png", "a\\nb.png", "plain.png"]
+    for n, name in enumerate(names):
+        array = np.random.default_rng(n).integers(0, 256, (40, 36 + n, 3), dtype=np.uint8)
+        Image.fromarray(array).save(reachable(tmp_path / "set") / name, "PNG")
+    tail = ["--size", "32", "--workers", "0", "--device", "cpu"]
+    for name in names:
+        assert (
+            main(["search", "untrained:convnet", "set", "--query", f"set/{name}", "--out", "n.html", "--json", "n.json", "-k", "1", *tail])
+            == 0
+        )
+        (asked,) = read_json(tmp_path / "n.json")["queries"]
+        assert asked["neighbours"][0]["path"] == spelled(name)
+        assert asked["query"] == spelled(f"set/{name}")
+    for name in names:
+        (tmp_path / "given.txt").write_text(f"{printed(name)}\n", encoding="utf-8")
+        rest, _ = tv.select("untrained:convnet", "set", 3, given="given.txt", size=32, **OPTIONS)
+        assert {meant(p["path"]) for p in rest} == {*names} - {name}
+
+
+def test_messages_are_one_line_whatever_a_run_is_called(tmp_path, monkeypatch, capsys):
+    out.cache_clear()
+    err.cache_clear()
+    say("10 images → runs/a\nb")
+    assert capsys.readouterr().err == "10 images → runs/a\\nb\n"
+    err.cache_clear()
+
+
+def test_the_list_of_studies_is_shown_inside_a_folder_of_images(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (40, 36)).save(tmp_path / "photos" / "0.png")
+    monkeypatch.chdir(tmp_path / "photos")
+    shown = []
+    monkeypatch.setattr("twoviews.studies.costs.show", lambda images, config: shown.append(images))
+    assert main(["paper", "list", "."]) == 0
+    assert shown == ["."]
+    assert main(["paper", "table1", "."]) == 2, "studies are not written among the images"
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["0.png"]

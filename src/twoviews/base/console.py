@@ -53,8 +53,8 @@ def mute() -> None:
 
 
 def say(message: str) -> None:
-    """One message line on standard error; markup is not interpreted, so file names may hold anything."""
-    err().print(message, soft_wrap=True)
+    """One message line on standard error; neither markup nor a line break is interpreted, so file names may hold anything."""
+    err().print(one_line(message), soft_wrap=True)
 
 
 @contextmanager

@@ -19,8 +19,11 @@ from pathlib import Path
 from .errors import UserError
 
 LONE = re.compile("[\ud800-\udfff]")
-ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|([tnr]))")
-LETTERS = {"t": "\t", "n": "\n", "r": "\r"}
+ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|([tnr\\]))")
+LOOKS_ESCAPED = re.compile(
+    r"\\(?=x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[tnr\\]|[^ -~])"
+)  # a backslash of the name's own, before what reads as an escape
+LETTERS = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
 JOINERS = "\u200c\u200d"  # within words and emoji: they steer nothing
 LISTS = (".csv", ".tsv", ".jsonl")
 GLANCE = 1000  # lines of a list
@@ -30,6 +33,19 @@ PREFIX = re.compile(r"(?:lance|shards|hf):")
 def utf8(text: str) -> str:
     """Text that UTF-8 can hold: bytes that are none are shown as such."""
     return LONE.sub(lambda found: _byte(found[0]), text)
+
+
+def spelled(name: str) -> str:
+    """`utf8` text of a file's name from which that name alone is `meant`: its own backslashes are doubled where they would read as an escape.
+
+    It is for names as the disk has them: spelled twice they are others.
+    """
+    return utf8(LOOKS_ESCAPED.sub(r"\\\\", name))
+
+
+def printed(name: str) -> str:
+    """A file's name as it stands on a line of its own; it is `meant` by that again."""
+    return one_line(spelled(name))
 
 
 def _byte(lone: str) -> str:
@@ -115,7 +131,7 @@ def _link(target: str) -> str:
     return str(link)
 
 
-FORMS: tuple[Callable[[str], str], ...] = (str, utf8, one_line, lambda name: unicodedata.normalize("NFC", utf8(name)))
+FORMS: tuple[Callable[[str], str], ...] = (printed, str, utf8, one_line, lambda name: unicodedata.normalize("NFC", utf8(name)))
 
 
 def lines_of(file: Path) -> list[str]:

@@ -35,7 +35,6 @@ def command(
 ) -> None:
     """An experiment of the paper on your pictures: many small trainings, a table and a figure in its form, and which of its findings show."""
     config = PaperConfig(**options)
-    out = out if out is not None else default_out(images, "studies")
     refuse_early(None, images, json, out)
     if experiment == "list":
         from ..studies.costs import show
@@ -45,6 +44,7 @@ def command(
     study_of(experiment)
     if images is None:
         raise UserError(f"paper {experiment} needs pictures: twoviews paper {experiment} IMAGES")
+    out = out if out is not None else default_out(images, "studies")
     from ..evaluate.figure import need_matplotlib
 
     need_matplotlib("paper's figure")

@@ -42,9 +42,9 @@ def command(
     rows = []
     if out.suffix.lower() != ".json":
         album = Album(found.vectors)
-        for asked in value["queries"]:
+        for file, asked in zip(found.queries, value["queries"], strict=True):
             cells = [album.cell(n["id"], f"{n['similarity']:.3f}") for n in asked["neighbours"]]
-            rows.append(Row(one_line(asked["query"]), [query_cell(asked["query"], reading_of(found.vectors)), *cells]))
+            rows.append(Row(one_line(asked["query"]), [query_cell(file, reading_of(found.vectors)), *cells]))
     show(out, f"nearest by {value['encoder']}, {value['layer']}, of {value['searched']:,}", rows, value)
     if json:
         write_json(json, value)

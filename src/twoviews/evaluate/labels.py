@@ -144,7 +144,7 @@ def _places(form: Callable[[str], str], lines: set[str], names: list[str]) -> di
         short.setdefault(form(name).rpartition("/")[2], []).append(i)
     found = {}
     for line in lines:
-        for text in (form(line), form(line.strip())):
+        for text in (line, line.strip(), form(line), form(line.strip())):
             if places := whole.get(text) or short.get(text):
                 found[line] = places
                 break

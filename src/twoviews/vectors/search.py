@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..base.errors import UserError
-from ..base.names import path_of, utf8
+from ..base.names import path_of, spelled
 from ..base.settings import options_of, several
 from ..sources.source import ImageSource
 from . import sinks
@@ -69,7 +69,7 @@ class Found:
             [{**self.vectors.entry(row), "similarity": round(score, 6)} for score, row in zip(scores, rows, strict=True)]
             for scores, rows in zip(self.scores.tolist(), self.rows.tolist(), strict=True)
         ]
-        return {**self.about, "queries": [{"query": utf8(q), "neighbours": found} for q, found in zip(self.queries, lists, strict=True)]}
+        return {**self.about, "queries": [{"query": spelled(q), "neighbours": found} for q, found in zip(self.queries, lists, strict=True)]}
 
 
 def search(encoder: str | Path | nn.Module, images: str | Path | ImageSource, queries: Sequence[str | Path], **options: Any) -> Found:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..base import draws as rng
 from ..base.errors import UserError, unknown
-from ..base.names import path_of
+from ..base.names import meant, path_of
 from ..base.settings import of_type, options_of
 from ..evaluate.labels import listed
 from ..sources.parts import TEST, VAL
@@ -100,7 +100,8 @@ def select(
     pool = np.array([row for row, split in enumerate(vectors.splits) if split not in (VAL, TEST)], np.int64)
     given = None
     if config.given:
-        titles = [f"{vectors.splits[i]}: {vectors.paths[i]}" for i in pool]
-        given = listed(Path(path_of(config.given)), [vectors.paths[i] for i in pool], titles)
+        names = [meant(vectors.paths[i]) for i in pool]
+        titles = [f"{vectors.splits[i]}: {name}" for i, name in zip(pool, names, strict=True)]
+        given = listed(Path(path_of(config.given)), names, titles)
     rows = pool[choose(vectors.h[torch.from_numpy(pool)], n, config.method, given, config.seed)]
     return [vectors.entry(int(row)) for row in rows], vectors

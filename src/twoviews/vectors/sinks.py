@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..base.errors import UserError
 from ..base.files import to_json, write_whole
-from ..base.names import one_line, reachable, utf8
+from ..base.names import one_line, reachable, spelled, utf8
 from ..base.settings import path_argument
 from ..sources.source import ImageSource
 from ..sources.spec import Pictures
@@ -92,7 +92,7 @@ def write_part(path: Path, source: ImageSource, ids: np.ndarray, first: int, spl
     """The vectors (k, d) of the pictures `ids` of a split as one Parquet file; the split's own numbers begin at `first`."""
     known = source.labels
     labels = [None if known is None or known[i] < 0 else utf8(str(source.classes[int(known[i])])) for i in ids]
-    paths = [utf8(source.name(int(i))) for i in ids]
+    paths = [spelled(source.name(int(i))) for i in ids]
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(h.cpu().numpy().ravel()), h.shape[1])
     columns = [pa.array(ids + first, pa.int64()), pa.array(paths), pa.array([split] * len(ids)), pa.array(labels, pa.string()), vectors]
     table = pa.Table.from_arrays(columns, schema=schema(h.shape[1], about))
