@@ -384,7 +384,7 @@ def test_arguments_of_a_wrong_type_are_refused_in_words(call, words, encoders, f
 def test_one_alone_needs_no_list(encoders, folder):
     net, images = encoders[3], str(folder)
     assert tv.compare(images, net, labels="all", **FAST).rows
-    assert tv.search(net, images, folder / "a" / "0.png", k=2, workers=0).files == [str(folder / "a" / "0.png")]
+    assert tv.search(net, images, folder / "a" / "0.png", k=2, workers=0).queries == [str(folder / "a" / "0.png")]
     assert tv.knn(net, folder, k=np.int64(3), **{**FAST, "device": torch.device("cpu"), "baselines": "none"}).rows
 
 

@@ -45,6 +45,7 @@ FLAT = [5.0, 3.0, 2.5, 2.2, 2.1, 2.05, 2.03, 2.02, 2.01, 2.005, 2.003, 2.002, 2.
         ("under-trained", log(np.linspace(5.9, 4.8, 20)), True),
         ("collapsed", log(FLAT, "collapsed", rank=1.1, uniformity=-0.01), True),
         ("collapsed", log(FLAT, "collapsed", rank=1.1, uniformity=-0.01), False),
+        ("collapsed", log(FLAT, "collapsed", rank=1.0, uniformity=None), True),
         ("learns nothing", log([6.0] * 20, "learns nothing yet"), True),
         ("unfinished", log([6.0] * 20, "learns nothing yet"), False),
         ("broken", [*log(FLAT), {"epoch": 21, "loss": None, "loss_chance": 6.0}], True),

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from twoviews.sources.spec import open_pictures
@@ -154,3 +155,14 @@ def test_plan_prints_and_previews(tmp_path):
     done = run(path, "--no-measure", "--preview", tmp_path / "plan.pdf")
     assert done.returncode == 2
     assert ".png" in done.stderr
+
+
+def test_pictures_of_one_shade_are_planned_for(tmp_path):
+    """Nothing can be learned from them, but no matrix may be singular."""
+    for number in range(6):
+        place = tmp_path / "const" / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32)).save(place / f"{number}.png")
+    _, source, config, _ = settings(tmp_path / "const", {})
+    assert advise(source, config)
+    assert sidedness(torch.zeros(6, 3, 32, 32))[0] == 0
