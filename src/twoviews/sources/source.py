@@ -198,7 +198,7 @@ class Part:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.source.fingerprint}[{len(self.ids)}]"
+        return part_fingerprint(self.source, self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -301,14 +301,17 @@ def state(source: ImageSource) -> str:
     return digest.hexdigest()[:16]
 
 
+def part_fingerprint(source: ImageSource, ids: NDArray[np.int64]) -> str:
+    """The fingerprint of some pictures of a source: of which, and how many."""
+    return f"{source.fingerprint}[{len(ids)} {hashlib.sha256(np.ascontiguousarray(ids, np.int64).tobytes()).hexdigest()[:8]}]"
+
+
 def part(source: ImageSource, ids: NDArray[np.int64]) -> ImageSource:
     """Some pictures of a source; a tensor in memory stays one."""
     if isinstance(source, Small):
         labels = None if source.labels is None else source.labels[ids]
         names = None if source.names is None else [source.names[int(i)] for i in ids]
-        return Small(
-            source.images[torch.from_numpy(ids)], labels, source.classes, f"{source.fingerprint}[{len(ids)}]", names, source.no_labels
-        )
+        return Small(source.images[torch.from_numpy(ids)], labels, source.classes, part_fingerprint(source, ids), names, source.no_labels)
     if isinstance(source, (Encoded, EncodedPart)):
         return EncodedPart(source, ids)
     return ShrinkingPart(source, ids) if shrinks(source) else Part(source, ids)
