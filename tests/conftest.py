@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -19,9 +20,14 @@ def twoviews(*arguments, cwd=None) -> subprocess.CompletedProcess:
     """The command line in this process, which has everything loaded: for what does not need a process of its own."""
     from twoviews.cli.main import main
 
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd or "."):
-        code = main(list(map(str, arguments)))
+    out, err, words = io.StringIO(), io.StringIO(), list(map(str, arguments))
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        contextlib.chdir(cwd or "."),
+        mock.patch("sys.argv", ["twoviews", *words]),
+    ):
+        code = main(words)
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
