@@ -84,7 +84,7 @@ def of_type(name: str, value: Any, kind: Any) -> Any:
         return value
     if kind is str and (isinstance(value, os.PathLike) or (name == "device" and type(value).__name__ == "device")):
         return str(value)
-    fits = isinstance(value, {float: int | float}.get(kind, kind)) and (kind is bool or not isinstance(value, bool))
+    fits = isinstance(value, int | float if kind is float else kind) and (kind is bool or not isinstance(value, bool))
     if not fits:
         raise _wrong(name, value, WORDS[kind])
     if kind is float and not math.isfinite(value):

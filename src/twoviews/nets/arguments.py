@@ -27,7 +27,7 @@ def check_numbers(name: str, values: Sequence[float], channels: int) -> None:
     if isinstance(values, str) or not hasattr(values, "__len__"):
         raise WrongType(f"{name} is {values!r}; it must be a number for each channel, such as {name}=(0.5, 0.5, 0.5)")
     for value in values:
-        of_type(name, value.item() if hasattr(value, "item") else value, float)
+        of_type(name, value.item() if hasattr(value, "item") else value, float)  # type: ignore[attr-defined]
     if name == "std" and not all(value > 0 for value in values):
         raise UserError(f"std is {tuple(map(float, values))}; each must be above 0")
     if len(values) not in (1, channels):
