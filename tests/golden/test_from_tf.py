@@ -77,7 +77,7 @@ def test_converted_networks_compute_what_the_official_ones_do(tag, kind, golden,
     x = torch.from_numpy(gen.images(int(n), int(size)).transpose(0, 3, 1, 2).copy())
     with torch.inference_mode():
         h = net(x.float())
-        close(h[:, :256], want["inference|h"], 1e-4)
+        close(h[:, :256], want["inference|h"], 3e-4)  # float32 rounds differently on each processor; in float64 they are equal (test_nets)
         z = load_head(run.path, net.num_features).eval()(h)
         close(z, want["inference|z"], 1e-4)
         classifier, classes = load_classifier(run.path / "linear")

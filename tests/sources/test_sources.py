@@ -149,7 +149,7 @@ def test_flat_and_nested_folders_need_no_labels(classes):
     source = open_pictures(classes).training
     assert len(source) == 7
     assert source.labels is None
-    with pytest.raises(UserError, match="flat.png lies in no class folder"):
+    with pytest.raises(UserError, match=r"flat\.png lies in no class folder"):
         labelled(source, "knn")
 
 
