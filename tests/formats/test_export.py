@@ -94,7 +94,7 @@ def test_timm_takes_other_channels(tmp_path):
     ("name", "options", "native"),
     [
         ("resnet18", {"stem": "torchvision", "size": 64, "width": 0.5}, True),
-        ("resnet50", {"stem": "torchvision", "size": 64, "width": 2}, True),
+        ("resnet50", {"stem": "torchvision", "size": 64, "width": 0.25}, True),
         ("resnet50", {"size": 64, "width": 0.25}, False),
         ("resnet18", {"stem": "small", "size": 32}, False),
         ("resnet50", {"sk": True, "size": 64, "width": 0.25}, False),

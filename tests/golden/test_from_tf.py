@@ -62,7 +62,7 @@ def written(folder, golden_folder, make, tag, kind, dtype=np.float32, linear=10,
 @pytest.mark.parametrize(
     ("tag", "kind"),
     [
-        ("resnet18_cifar_w2", "tf1"),
+        pytest.param("resnet18_cifar_w2", "tf1", marks=pytest.mark.soak),
         ("resnet34", "tf2"),
         ("resnet50", "savedmodel"),
         ("resnet50_sk", "tf1"),
@@ -107,7 +107,7 @@ def test_every_released_size_is_recognised(depth, width, sk):
     assert official.architecture(shapes) is None
 
 
-@pytest.mark.parametrize("tag", ["resnet18_cifar", "resnet50_sk"])
+@pytest.mark.parametrize("tag", ["resnet18_cifar", pytest.param("resnet50_sk", marks=pytest.mark.soak)])
 def test_in_float64_to_1e_9(tag, golden, golden_folder, generator, tmp_path):
     gen, want = generator("gen_weights_hash"), golden(f"hash_{tag}")
     bundle = Bundle(find_prefix(written(tmp_path, golden_folder, gen.make, tag, "tf1", np.float64)))
@@ -142,9 +142,17 @@ def test_every_verb_takes_it(golden_folder, generator, tmp_path):
     [
         (lambda a: a.pop("base_model/batch_normalization_3/moving_mean"), "lacks"),
         (lambda a: a.update({"base_model/conv2d_99/kernel": np.zeros((3, 3, 4, 4), np.float32)}), "no official SimCLR ResNet"),
-        (lambda a: a.update({"base_model/conv2d_4/kernel": np.zeros((3, 3, 64, 65), np.float32)}), "no official SimCLR ResNet"),
-        (lambda a: a.update({"base_model/batch_normalization_4/gamma": np.zeros(65, np.float32)}), "there is"),
-        (lambda a: a.update({"discriminator/weights": np.zeros(3, np.float32)}), "no SimCLR network has"),
+        pytest.param(
+            lambda a: a.update({"base_model/conv2d_4/kernel": np.zeros((3, 3, 64, 65), np.float32)}),
+            "no official SimCLR ResNet",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param(
+            lambda a: a.update({"base_model/batch_normalization_4/gamma": np.zeros(65, np.float32)}), "there is", marks=pytest.mark.soak
+        ),
+        pytest.param(
+            lambda a: a.update({"discriminator/weights": np.zeros(3, np.float32)}), "no SimCLR network has", marks=pytest.mark.soak
+        ),
     ],
 )
 def test_what_fits_nowhere_is_refused(golden_folder, generator, tmp_path, change, words):

@@ -134,6 +134,7 @@ def test_page(trained):
     assert again == text
 
 
+@pytest.mark.soak
 def test_umap_places_equal_points_each_time(trained):
     first, second = (report(trained / "run", trained / f"{n}.html", map="umap", workers=0).read_text() for n in "ab")
     assert first == second

@@ -344,6 +344,7 @@ def test_from_python_and_transformations(tmp_path, shared_data):
     assert all(finding["verdict"] == "one seed says nothing" for finding in outcome.findings)
 
 
+@pytest.mark.soak
 def test_transfer_to_other_sets(tmp_path):
     """Rows and columns are those of the sets that were measured."""
     other, rng = tmp_path / "textures", np.random.default_rng(0)
