@@ -36,7 +36,7 @@ class Foreign(Encoder):
         x = (x - self.mean) / self.std
         dtype = next((p.dtype for p in self.network.parameters() if p.is_floating_point()), torch.float32)
         if dtype != torch.float32:  # a network of another precision computes in its own
-            return vector(self.network((x.contiguous() if self.contiguous else x).to(dtype)), x.shape[0]).float()
+            return vector(self.network((x.contiguous() if self.contiguous else x).to(dtype)), x.shape[0]).to(x.dtype)
         return vector(self.network(x.contiguous() if self.contiguous else x), x.shape[0])  # len would bind an exported graph to this batch
 
 
