@@ -79,7 +79,7 @@ def test_converted_networks_compute_what_the_official_ones_do(tag, kind, golden,
         h = net(x.float())
         close(h[:, :256], want["inference|h"], 3e-4)  # float32 rounds differently on each processor; in float64 they are equal (test_nets)
         z = load_head(run.path, net.num_features).eval()(h)
-        close(z, want["inference|z"], 1e-4)
+        close(z, want["inference|z"], 3e-4)
         classifier, classes = load_classifier(run.path / "linear")
         kernel = torch.from_numpy(np.random.default_rng(0).normal(0, 0.01, (net.num_features, 10)).astype(np.float32))
         assert torch.allclose(classifier(x.float()), h @ kernel + torch.arange(10), atol=1e-3)
