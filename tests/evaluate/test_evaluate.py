@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.stats import binomtest
 
 import twoviews as tv
 from twoviews.evaluate import labels as labelling
@@ -29,6 +30,8 @@ from twoviews.sources.spec import Pictures
 def test_intervals():
     assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
     assert wilson(1.0, 10)[1] == 1.0
+    for right, n in ((0, 1), (1, 1), (0, 7), (3, 7), (7, 7), (41, 97), (9999, 10000)):
+        assert wilson(right / n, n) == pytest.approx(tuple(binomtest(right, n).proportion_ci(0.95, "wilson")), abs=1e-12)
     low, high = over_seeds([0.5, 0.6, 0.7])
     assert (low, high) == pytest.approx((0.6 - 4.3027 * 0.1 / 3**0.5, 0.6 + 4.3027 * 0.1 / 3**0.5), abs=1e-4)
     assert over_seeds([0.4]) == (0.4, 0.4)

@@ -109,13 +109,8 @@ def path_argument(name: str, value: Any) -> Path:
 
 
 def _wrong(name: str, value: Any, words: str) -> WrongType:
-    what = (
-        "None"
-        if value is None
-        else f"{value!r}, of type {type(value).__name__}"
-        if len(repr(value)) < SHORT
-        else f"of type {type(value).__name__}"
-    )
+    shown = f"{value!r}, " if len(repr(value)) < SHORT else ""
+    what = "None" if value is None else f"{shown}of type {type(value).__name__}"
     return WrongType(f"{name} is {what}; it must be {words}")
 
 

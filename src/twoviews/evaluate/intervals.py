@@ -11,16 +11,7 @@ from torch import Tensor
 
 from ..base.draws import key, uniform
 from ..base.files import finite
-
-Z = 1.959963984540054  # of a normal distribution, 95 % lie within so many standard deviations
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Interval of an accuracy measured once on n test pictures (Wilson)."""
-    share = round(share * n) / n
-    middle, half = share + Z**2 / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    low, high = ((middle + sign * half) / (1 + Z**2 / n) for sign in (-1, 1))
-    return (0.0 if share == 0 else low), (1.0 if share == 1 else high)
+from ..probes.wilson import wilson
 
 
 def over_seeds(values: list[float]) -> tuple[float, float]:

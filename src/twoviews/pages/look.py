@@ -19,12 +19,12 @@ from ..base.console import say, track
 from ..base.errors import UserError
 from ..base.files import finite
 from ..base.names import one_line
-from ..evaluate.intervals import wilson
 from ..evaluate.subjects import workers_for
 from ..losses.nt_xent import partners, similarities
 from ..nets.names import HEAD
 from ..probes.features import evaluation_batches
 from ..probes.knn import knn_votes
+from ..probes.wilson import wilson
 from ..sources.loader import Loader
 from ..sources.order import some
 from ..sources.source import ImageSource, labels_at

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..base import draws as rng
 from ..probes.knn import knn_votes
+from ..probes.wilson import wilson
 from ..sources.errors import Unreadable
 from ..sources.order import some
 from ..sources.source import ImageSource, labels_at
@@ -139,8 +140,6 @@ def sidedness(small: Tensor) -> tuple[float, float, float]:
     A linear classifier on φ(x) − φ(mirrored x), by five folds; φ is coarse brightness and the directions of edges in coarse cells. For
     visual chirality in general: Lin et al. 2020.
     """
-    from scipy import stats
-
     x = traits(small) - traits(small.flip(3))
     x = x / x.std(0).clamp(min=1e-6)
     n = len(x)
@@ -152,8 +151,7 @@ def sidedness(small: Tensor) -> tuple[float, float, float]:
         gram = own @ own.T + 0.3 * own.square().sum(1).mean().clamp(min=1e-9) * torch.eye(len(own), dtype=x.dtype)
         weight = own.T @ torch.linalg.solve(gram, torch.ones(len(own), dtype=x.dtype))
         right += int((x[fold == number] @ weight > 0).sum())
-    interval = stats.binomtest(right, n).proportion_ci(0.95, "wilson")
-    return right / n, float(interval.low), float(interval.high)
+    return right / n, *wilson(right / n, n)
 
 
 def traits(small: Tensor) -> Tensor:
